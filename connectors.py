@@ -1,0 +1,1006 @@
+"""Connectors: where the bytes of a value wait until somebody asks for them.
+
+A connector keeps bytes under keys. A key can be handed out before its bytes exist
+(`new_key`), is filled once (`set`), and wakes whoever waits for it (`wait`):
+
+    >>> connector = LocalConnector()
+    >>> key = connector.new_key()
+    >>> connector.get(key) is None
+    True
+    >>> connector.set(key, b"value")
+    >>> connector.wait(key)
+    b'value'
+
+The interfaces come first. They are `typing.Protocol`s in three steps, each step one more
+promise: `Connector` keeps values, `DeferrableConnector` has keys that are filled later, and
+`WaitableConnector` wakes its waiters. Nobody has to inherit from them: any class of the right
+shape works. The method names are those of ProxyStore's connectors.
+
+Then three connectors implement all three steps, each for a wider circle of users:
+
+- `LocalConnector`: the threads of this process.
+- `FileConnector`: whoever can reach a directory.
+- `ManagerConnector`: whoever can reach a server process, which this module also provides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import math
+import mmap
+import os
+import pickle
+import re
+import resource
+import shutil
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import AuthenticationError, current_process
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
+from multiprocessing.reduction import recv_handle, send_handle
+from queue import Empty, SimpleQueue
+from tempfile import mkdtemp
+from typing import IO, Any, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
+from weakref import WeakValueDictionary, finalize
+
+__all__ = [
+    "AlreadySetError",
+    "BytesLike",
+    "Connector",
+    "ConnectorError",
+    "DeferrableConnector",
+    "FileConnector",
+    "FileKey",
+    "InvalidKeyError",
+    "LocalConnector",
+    "LocalKey",
+    "ManagerConnector",
+    "ManagerKey",
+    "WaitableConnector",
+    "checked_timeout",
+    "poll",
+]
+
+KeyT = TypeVar("KeyT")
+BytesLike = bytes | bytearray | memoryview
+
+
+class ConnectorError(Exception):
+    """A connector cannot do its work: it is closed, out of reach, or its medium failed."""
+
+
+class AlreadySetError(ConnectorError):
+    """The key has its value already. A key is set once; the first setter has won."""
+
+
+class InvalidKeyError(ConnectorError):
+    """The key is not one that this connector handed out."""
+
+
+# The interfaces
+
+
+@runtime_checkable
+class Connector(Protocol[KeyT]):
+    """Keeps bytes under keys of type `KeyT`."""
+
+    def put(self, obj: BytesLike) -> KeyT:
+        """Stores `obj` under a fresh key, which is returned."""
+
+    def get(self, key: KeyT) -> BytesLike | None:
+        """Returns the bytes under `key`, or `None` where nothing is set. Does not wait."""
+
+    def exists(self, key: KeyT) -> bool:
+        """Tells whether `key` is set."""
+
+    def evict(self, key: KeyT) -> None:
+        """Forgets what is stored under `key`, which then counts as never set."""
+
+    def put_batch(self, objs: Sequence[BytesLike]) -> list[KeyT]:
+        """Stores several values and returns their keys in the same order."""
+
+    def get_batch(self, keys: Sequence[KeyT]) -> list[BytesLike | None]:
+        """Returns what `get` returns for each of the keys, in the same order."""
+
+    def config(self) -> dict[str, Any]:
+        """Returns what another process needs to reach the same values. It holds no secret."""
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Connector[KeyT]:
+        """Returns a connector for `config()`'s result, without any I/O until its first use."""
+
+    def close(self) -> None:
+        """Ends the use of this connector. Only the connector that created a medium removes it."""
+
+
+@runtime_checkable
+class DeferrableConnector(Connector[KeyT], Protocol[KeyT]):
+    """A connector whose keys can be handed out first and filled later."""
+
+    def new_key(self, obj: BytesLike | None = None) -> KeyT:
+        """Returns a fresh key. `obj`, where known, may help to choose it; it is not stored."""
+
+    def set(self, key: KeyT, obj: BytesLike) -> None:
+        """Stores `obj` under `key`, atomically and once.
+
+        A reader sees nothing or the whole value. Of any number of racing setters exactly one
+        wins.
+
+        Raises:
+            AlreadySetError: `key` has its value already.
+        """
+
+
+@runtime_checkable
+class WaitableConnector(DeferrableConnector[KeyT], Protocol[KeyT]):
+    """A connector that can wait for a key, and wakes the waiter when it is set."""
+
+    def wait(self, key: KeyT, timeout: float | None = None) -> BytesLike | None:
+        """Blocks until `key` is set and returns its bytes, in one step.
+
+        Args:
+            key: The key to wait for.
+            timeout: How many seconds to wait; `None` waits until something happens.
+
+        Returns:
+            The bytes, or `None` when the timeout passed first.
+
+        Raises:
+            ConnectorError: The connector was closed, or its medium went away.
+        """
+
+
+# What the three connectors share
+
+
+def checked_timeout(timeout: float | None) -> float | None:
+    """Returns `timeout` (seconds), cut to the longest that the operating system can wait.
+
+    Raises:
+        TypeError: `timeout` is neither a number nor `None`.
+        ValueError: `timeout` is negative or not a number (NaN).
+    """
+    if timeout is None:
+        return None
+    if not isinstance(timeout, int | float):
+        raise TypeError(
+            f"timeout must be a number of seconds or None, not {type(timeout).__name__}."
+        )
+    if not timeout >= 0:  # so written, it refuses NaN too
+        raise ValueError(f"timeout must be at least 0 seconds, not {timeout}.")
+    return min(timeout, threading.TIMEOUT_MAX)
+
+
+def poll(attempt: Callable[[], BytesLike | None], timeout: float | None = None) -> BytesLike | None:
+    """Calls `attempt` until it returns bytes: waiting, where nobody can wake the waiter.
+
+    Each pause is 2 % of the time waited so far, but at least 0.2 ms and at most 20 ms. So
+    a waiter is late by 2 % of its wait at first, later by 20 ms, and a long wait takes 50
+    attempts per second.
+
+    Args:
+        attempt: What to call. It returns `None` as long as there is nothing.
+        timeout: How many seconds to go on; `None` goes on until something is there.
+
+    Returns:
+        What `attempt` returned, or `None` when the timeout passed first.
+    """
+    if not callable(attempt):
+        raise TypeError(f"attempt must be callable without arguments, not {attempt!r}.")
+    start = time.monotonic()
+    timeout = checked_timeout(timeout)
+    while (found := attempt()) is None:
+        waited = time.monotonic() - start
+        pause = min(max(waited * 0.02, 0.0002), 0.02)
+        if timeout is not None:
+            if waited >= timeout:
+                return None
+            pause = min(pause, timeout - waited)
+        time.sleep(pause)
+    return found
+
+
+class _Key(NamedTuple):
+    id: str
+
+
+class LocalKey(_Key):
+    """A key of a `LocalConnector`."""
+
+    __slots__ = ()
+
+
+class FileKey(_Key):
+    """A key of a `FileConnector`. Its `id` is the name of the value's file."""
+
+    __slots__ = ()
+
+
+class ManagerKey(_Key):
+    """A key of a `ManagerConnector`."""
+
+    __slots__ = ()
+
+
+OwnKeyT = TypeVar("OwnKeyT", bound=_Key)
+
+
+class _Base(WaitableConnector[OwnKeyT]):
+    """What each of the three would otherwise repeat."""
+
+    _key_type: type[OwnKeyT]
+    _ended = ""  # why this connector cannot be used any more
+
+    def new_key(self, obj: BytesLike | None = None) -> OwnKeyT:
+        self._check_open()
+        # 128 random bits, as in a UUID: no two processes have to agree on a counter.
+        return self._key_type(os.urandom(16).hex())
+
+    def put(self, obj: BytesLike) -> OwnKeyT:
+        key = self.new_key()
+        self.set(key, obj)
+        return key
+
+    def put_batch(self, objs: Sequence[BytesLike]) -> list[OwnKeyT]:
+        return [self.put(obj) for obj in objs]
+
+    def get_batch(self, keys: Sequence[OwnKeyT]) -> list[BytesLike | None]:
+        return [self.get(key) for key in keys]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_config, (self.config(),)
+
+    def __repr__(self) -> str:
+        config = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        return f"<{type(self).__name__} {config}>"
+
+    def _checked_id(self, key: OwnKeyT) -> str:
+        """Checks that the connector is open and the key is its own. Returns the key's id."""
+        self._check_open()
+        if isinstance(key, self._key_type) and isinstance(key.id, str):
+            return key.id
+        raise self._invalid(key)
+
+    def _checked_bytes(self, obj: object) -> bytes:
+        if isinstance(obj, (bytes, bytearray, memoryview)):
+            return bytes(obj)  # no copy, if it is bytes already
+        raise TypeError(
+            f"obj must be bytes, a bytearray or a memoryview, not {type(obj).__name__}."
+        )
+
+    def _invalid(self, key: object) -> InvalidKeyError:
+        return InvalidKeyError(
+            f"key must be a {self._key_type.__name__} made by a {type(self).__name__}, not "
+            f"{key!r}. Use a key with the kind of connector it came from."
+        )
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise ConnectorError(self._ended)
+
+    def _end(self) -> None:
+        self._ended = self._ended or f"{self!r} was closed. Open a new one to go on."
+
+
+def _already_set(key: object) -> AlreadySetError:
+    return AlreadySetError(f"{key} is set already. A key is set once: the first value stays.")
+
+
+def _entry(config: dict[str, Any], name: str, kind: type = str) -> Any:
+    """Returns the only entry that `config` should have."""
+    if isinstance(config, dict) and set(config) == {name} and isinstance(config[name], kind):
+        return config[name]
+    raise ConnectorError(
+        f"config must be a dict with the one entry {name!r}, not {config!r}. "
+        "Pass what the connector's config() returned."
+    )
+
+
+# Within one process
+
+
+class LocalConnector(_Base[LocalKey]):
+    """Keeps values in this process's memory, for its threads.
+
+    Who waits for a key leaves a function, which `set` calls with the value. So a value wakes
+    those who wait for it, and no others.
+
+    In another process the connector, and each copy of it, raises `ConnectorError`: the memory
+    is not shared, and a waiter there would wait for ever.
+    """
+
+    _key_type = LocalKey
+
+    def __init__(self) -> None:
+        self._name = os.urandom(8).hex()
+        self._lock = threading.Lock()
+        self._values: dict[str, Any] = {}  # bytes; in a server, open files as well
+        self._waiting: dict[str, list[Callable[[Any], object]]] = {}
+        _local_connectors[self._name] = self
+
+    def get(self, key: LocalKey) -> bytes | None:
+        value: bytes | None = self._values.get(self._checked_id(key))
+        return value
+
+    def exists(self, key: LocalKey) -> bool:
+        return self._checked_id(key) in self._values
+
+    def evict(self, key: LocalKey) -> None:
+        self._values.pop(self._checked_id(key), None)
+
+    def set(self, key: LocalKey, obj: BytesLike) -> None:
+        self._set(self._checked_id(key), self._checked_bytes(obj))
+
+    def wait(self, key: LocalKey, timeout: float | None = None) -> bytes | None:
+        name, timeout = self._checked_id(key), checked_timeout(timeout)
+        inbox: SimpleQueue[bytes | None] = SimpleQueue()
+        self._when_set(name, inbox.put)
+        try:
+            value = inbox.get(timeout=timeout)
+        except Empty:
+            return None
+        finally:
+            self._forget(name, inbox.put)
+        if value is None:
+            raise ConnectorError(self._ended)
+        return value
+
+    def _set(self, name: str, value: Any) -> None:
+        with self._lock:
+            if name in self._values:
+                raise _already_set(name)
+            self._values[name] = value
+            waiting = self._waiting.pop(name, ())
+        for deliver in waiting:
+            deliver(value)
+
+    def _when_set(self, name: str, deliver: Callable[[Any], object]) -> None:
+        """Has `deliver` called with the value, at once or later; with `None` at the close."""
+        with self._lock:
+            value = self._values.get(name)
+            if value is None and not self._ended:
+                self._waiting.setdefault(name, []).append(deliver)
+                return
+        deliver(value)
+
+    def _forget(self, name: str, deliver: Callable[[Any], object]) -> bool:
+        """Takes back what `_when_set` was told. Returns whether it was in time."""
+        with self._lock:
+            waiting = self._waiting.get(name, [])
+            if deliver not in waiting:
+                return False
+            waiting.remove(deliver)
+            if not waiting:
+                del self._waiting[name]
+            return True
+
+    def config(self) -> dict[str, Any]:
+        return {"name": self._name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> LocalConnector:
+        name = _entry(config, "name")
+        connector = _local_connectors.get(name)
+        if connector is None:
+            connector = cls()
+            connector._name, connector._ended = name, _ELSEWHERE
+        return connector
+
+    def close(self) -> None:
+        """Forgets all values. Whoever still waits gets a `ConnectorError`."""
+        if self._ended:  # maybe in a forked child, where the lock cannot be trusted
+            return
+        with self._lock:
+            self._end()
+            self._values.clear()
+            waiting, self._waiting = self._waiting, {}
+        for deliver in itertools.chain(*waiting.values()):
+            deliver(None)
+
+
+_ELSEWHERE = (
+    "This LocalConnector keeps its values in the memory of another process. Use a FileConnector "
+    "or a ManagerConnector between processes."
+)
+
+# By name: a copy that is pickled and unpickled within one process finds its original.
+_local_connectors: WeakValueDictionary[str, LocalConnector] = WeakValueDictionary()
+
+
+def _end_in_forked_child() -> None:
+    for connector in _local_connectors.values():
+        connector._ended = _ELSEWHERE
+
+
+os.register_at_fork(after_in_child=_end_in_forked_child)
+
+
+# Between processes, through a directory
+
+
+class FileConnector(_Base[FileKey]):
+    """Keeps each value in a file of a directory, local or shared between machines.
+
+    A value is written aside, then linked to its name: a step that a file system does whole or
+    not at all, and refuses if the name exists. A directory cannot wake a waiter, so `wait`
+    polls (see `poll`).
+
+    The directory is private to its user (mode 0700). One that exists is accepted if it belongs
+    to the user and nobody else may write to it. Values survive the death of any process, but
+    not a power failure: nothing is synchronized to the disk.
+
+    Args:
+        store_dir: The directory. If it does not exist it is created, in a parent that does;
+            then `close()` removes it, with the values in it.
+
+    Raises:
+        ConnectorError: The directory cannot be created or is not private.
+    """
+
+    _key_type = FileKey
+
+    def __init__(self, store_dir: str | os.PathLike[str]) -> None:
+        if not isinstance(store_dir, str | os.PathLike):
+            raise TypeError(f"store_dir must be a path, not {type(store_dir).__name__}.")
+        # An empty path, which nobody means, would become the current directory.
+        self._store_dir = os.path.abspath(os.fsdecode(store_dir)) if store_dir else ""
+        self._creator: int | None = None
+        with self._explained():
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self._store_dir, mode=0o700)
+                self._creator = os.getpid()
+            self._check_directory()
+
+    def get(self, key: FileKey) -> bytes | None:
+        with self._explained():
+            path = self._path(key)
+            with contextlib.suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
+                return file.read()
+        return None
+
+    def exists(self, key: FileKey) -> bool:
+        with self._explained():
+            path = self._path(key)
+            with contextlib.suppress(FileNotFoundError):  # but not, as os.path.exists, every error
+                os.stat(path)
+                return True
+        return False
+
+    def evict(self, key: FileKey) -> None:
+        with self._explained():
+            path = self._path(key)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def set(self, key: FileKey, obj: BytesLike) -> None:
+        value = self._checked_bytes(obj)
+        with self._explained():
+            path = self._path(key)
+            if os.path.exists(path):  # before a large value is written for nothing
+                raise _already_set(key)
+            partial = f"{path}.{os.urandom(8).hex()}.partial"
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
+            try:
+                with open(descriptor, "wb") as file:
+                    file.write(value)
+                os.link(partial, path)
+            except FileExistsError:
+                # Over NFS the answer to a link can get lost and the repeated request fail, as
+                # open(2) tells. The file has both names then: this setter did win.
+                if os.stat(partial).st_nlink != 2:
+                    raise _already_set(key) from None
+            finally:
+                os.unlink(partial)
+
+    def wait(self, key: FileKey, timeout: float | None = None) -> BytesLike | None:
+        return poll(lambda: self.get(key), timeout)
+
+    def config(self) -> dict[str, Any]:
+        return {"store_dir": self._store_dir}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        # Not through __init__: on a machine that does not share the directory, creating an
+        # empty one would turn an error into a wait without end.
+        connector = cls.__new__(cls)
+        connector._store_dir = _entry(config, "store_dir")
+        connector._creator = None
+        return connector
+
+    def close(self) -> None:
+        """Ends the use; the creator removes the values, and the directory if that empties it.
+
+        Whoever still waits gets a `ConnectorError`.
+        """
+        self._end()
+        if self._creator == os.getpid():  # a forked child is not the creator
+            self._creator = None
+            with self._explained(), contextlib.suppress(FileNotFoundError):  # it is gone already
+                self._remove_directory()
+
+    def _remove_directory(self) -> None:
+        while True:
+            for path in self._own_files():
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+            with contextlib.suppress(OSError):
+                return os.rmdir(self._store_dir)
+            if not self._own_files():  # then files of somebody else keep it, not a late setter's
+                return
+
+    def _own_files(self) -> list[str]:
+        own = re.compile(r"[0-9a-f]{32}(\.\w+\.partial)?")
+        with os.scandir(self._store_dir) as entries:
+            return [each.path for each in entries if own.fullmatch(each.name) and each.is_file()]
+
+    def _path(self, key: FileKey) -> str:
+        name = self._checked_id(key)
+        if not re.fullmatch("[0-9a-f]{32}", name):  # '../../etc/passwd', for instance
+            raise self._invalid(key)
+        # At each use, since a directory that was removed must not look like a pending key.
+        self._check_directory()
+        return os.path.join(self._store_dir, name)
+
+    def _check_directory(self) -> None:
+        status = os.stat(self._store_dir)
+        if not stat.S_ISDIR(status.st_mode):
+            raise ConnectorError(f"store_dir {self._store_dir!r} is not a directory.")
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise ConnectorError(
+                f"store_dir {self._store_dir!r} belongs to somebody else, or others may write "
+                "to it. Values are pickles, and whoever can write one can run code in its "
+                "readers: use a directory of your own, with mode 0700."
+            )
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise ConnectorError(
+                f"store_dir {self._store_dir!r} cannot be used: {error}. It must exist on this "
+                "machine, be writable, have room, and allow hard links."
+            ) from error
+
+
+# Between processes, through a server
+
+
+class ManagerConnector(_Base[ManagerKey]):
+    """Keeps values in a server process, in the manner of `multiprocessing`'s managers.
+
+    This connector starts the server, and the server ends with it, even if this process is
+    killed. All processes that this one starts with `multiprocessing` can use copies of it. For
+    processes without a common parent, run `python -m connectors serve HOST:PORT` and `connect`
+    to it.
+
+    The server hosts a `LocalConnector`: a value that arrives is sent on to its waiters at
+    once. Between processes of one machine, large values travel as open files in memory, of
+    which the server sees no byte. Client and server prove to each other that they know the
+    same authentication key: by default this process's, which child processes inherit
+    (`multiprocessing.current_process().authkey`). The key is never pickled.
+
+    Raises:
+        ConnectorError: The server process cannot be created.
+    """
+
+    # Why not multiprocessing.managers? Their clients keep one connection per thread, also
+    # after a call that Ctrl-C interrupted and after a plain os.fork(), and the next call reads
+    # an answer meant for another (python/cpython#101320, boto/s3transfer#123). Their server
+    # outlives a creator that is killed (python/cpython#81158).
+
+    _key_type = ManagerKey
+    _stop_server: Callable[[], object] | None = None
+
+    def __init__(self) -> None:
+        authkey = _default_authkey()
+        server, address = _start_server(authkey)
+        self._prepare(address, authkey)
+        self._stop_server = finalize(self, _kill_server, server, address, os.getpid())
+
+    @classmethod
+    def connect(cls, address: Address, authkey: bytes | None = None) -> Self:
+        """Returns a connector for a server that runs already.
+
+        Args:
+            address: `(host, port)`, or the path of a Unix socket.
+            authkey: The server's authentication key. By default the environment variable
+                `PROXYFUTURE_AUTHKEY`, or without one, this process's key.
+
+        Raises:
+            TypeError: `authkey` is not bytes.
+            ValueError: `address` is neither, or `authkey` is empty.
+            ConnectorError: Nobody answers at the address, or the key is not the server's.
+        """
+        if not isinstance(authkey, bytes | None):
+            raise TypeError(f"authkey must be bytes, not {type(authkey).__name__}.")
+        if authkey == b"":
+            raise ValueError("authkey must not be empty: everybody knows that key.")
+        connector = cls.__new__(cls)
+        connector._prepare(_checked_address(address), authkey)
+        connector._idle.append(connector._dial())
+        return connector
+
+    def get(self, key: ManagerKey) -> bytes | None:
+        return _loaded(self._call("get", key))
+
+    def exists(self, key: ManagerKey) -> bool:
+        return bool(self._call("exists", key))
+
+    def evict(self, key: ManagerKey) -> None:
+        self._call("evict", key)
+
+    def set(self, key: ManagerKey, obj: BytesLike) -> None:
+        value = self._checked_bytes(obj)
+        if len(value) >= _LARGE and isinstance(self._address, str) and _HAS_FILES_IN_MEMORY:
+            with _as_file(value) as file:
+                self._call("set", key, file)
+        else:
+            self._call("set", key, value)
+
+    def wait(self, key: ManagerKey, timeout: float | None = None) -> bytes | None:
+        name, timeout = self._checked_id(key), checked_timeout(timeout)
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        with self._connection() as connection:
+            _send(connection, ("wait", name))
+            # A second at a time, since close() cannot wake us.
+            while not connection.poll(min(max(end - time.monotonic(), 0), 1)):
+                self._check_open()
+                if time.monotonic() >= end:
+                    _send(connection, ("forget", name))
+                    break
+            _, value = _receive(connection)  # the one answer to both, if they cross
+        return _loaded(value)
+
+    def config(self) -> dict[str, Any]:
+        return {"address": self._address}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        connector = cls.__new__(cls)
+        connector._prepare(_checked_address(_entry(config, "address", object)), None)
+        return connector
+
+    def close(self) -> None:
+        """Ends the use; the creator stops the server, and the values are gone.
+
+        Whoever still waits gets a `ConnectorError`.
+        """
+        self._end()
+        self._idle.clear()
+        if self._stop_server is not None:
+            self._stop_server()
+
+    def _prepare(self, address: Address, authkey: bytes | None) -> None:
+        self._address = address
+        self._authkey = authkey
+        # Connections between two calls: a few of them, so that threads do not have to wait.
+        self._idle: deque[Connection] = deque(maxlen=8)
+        self._pid = os.getpid()
+
+    def _call(self, method: str, key: ManagerKey, value: Any = None) -> Any:
+        """Has the server's `LocalConnector` do something, and returns its answer."""
+        name = self._checked_id(key)
+        with self._connection() as connection:
+            _send(connection, (method, name), value)
+            error, answer = _receive(connection)
+        if error:
+            raise AlreadySetError(error)
+        return answer
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """Lends a connection for one call."""
+        if self._pid != os.getpid():  # forked: the parent goes on using its connections
+            self._prepare(self._address, self._authkey)
+        connection = None
+        with contextlib.suppress(IndexError):
+            connection = self._idle.pop()
+        connection = connection or self._dial()
+        try:
+            yield connection
+        except BaseException as broken:
+            # Not for another call, which would read the answer to this one: it may be under way
+            # still, after Ctrl-C for instance.
+            connection.close()
+            if isinstance(broken, ConnectorError) or not isinstance(broken, Exception):
+                raise
+            self._idle.clear()  # they lead to the same server
+            self._check_open()
+            raise self._unreachable() from broken
+        if not self._ended:
+            self._idle.append(connection)
+
+    def _dial(self) -> Connection:
+        try:
+            key = _default_authkey() if self._authkey is None else self._authkey
+            return _dial(self._address, key)
+        except (AuthenticationError, AssertionError) as error:
+            raise ConnectorError(
+                f"The server at {self._address!r} has another authentication key. Pass its key "
+                f"to ManagerConnector.connect(), or set the environment variable {_AUTHKEY}."
+            ) from error
+        except (OSError, EOFError, ValueError) as error:
+            raise self._unreachable() from error
+
+    def _unreachable(self) -> ConnectorError:
+        return ConnectorError(
+            f"The server at {self._address!r} does not answer. A ManagerConnector's server ends "
+            "with the process that created it, and serves this machine. For one that lasts, or "
+            "serves others, run `python -m connectors serve HOST:PORT`."
+        )
+
+
+Address = tuple[str, int] | str
+
+# The environment variable with a key for processes that have no common parent.
+_AUTHKEY = "PROXYFUTURE_AUTHKEY"
+
+# Values of so many bytes are large. Smaller ones fit into a socket's buffer.
+_LARGE = 64 * 1024
+
+_HAS_FILES_IN_MEMORY = hasattr(os, "memfd_create")
+
+# After so many seconds without a sign of life, the other side counts as gone.
+_PATIENCE = 30
+
+
+def _default_authkey() -> bytes:
+    return os.fsencode(os.environ.get(_AUTHKEY, "")) or bytes(current_process().authkey)
+
+
+def _checked_address(address: Any) -> Address:
+    match address:
+        case str() if "/" in address or ":" not in address:  # not "host:port"
+            return address
+        case [str(host), int(port)] if 0 < port < 65536:
+            return host, port
+    raise ValueError(f"address must be (host, port) or a Unix socket's path, not {address!r}.")
+
+
+def _dial(address: Address, authkey: bytes) -> Connection:
+    """Connects to a server. Both sides prove that they know the key."""
+    if isinstance(address, str):
+        client = socket.socket(socket.AF_UNIX)
+    else:
+        client = socket.create_connection(address, _PATIENCE)
+    with client:
+        client.settimeout(None)  # also the one that setdefaulttimeout() may have given it
+        _limit(client, receiving=_PATIENCE)
+        if isinstance(address, str):
+            client.connect(address)  # not earlier: a server that is stopped may not accept
+        connection = Connection(os.dup(client.fileno()))
+        answer_challenge(connection, authkey)
+        deliver_challenge(connection, authkey)
+    return connection
+
+
+def _welcome(client: socket.socket, authkey: bytes) -> Connection:
+    """The server's end of `_dial`."""
+    with client:
+        _limit(client, receiving=_PATIENCE)
+        connection = Connection(os.dup(client.fileno()))
+        deliver_challenge(connection, authkey)
+        answer_challenge(connection, authkey)
+        _limit(client, receiving=0)  # no limit: between calls, clients are silent
+    return connection
+
+
+def _limit(peer: socket.socket, receiving: int) -> None:
+    """Has the kernel end each read after so many seconds, and each write after `_PATIENCE`.
+
+    A server that is stopped, or a stranger that listens and never answers, would block every
+    call for ever otherwise, and not only `wait`. Unlike `settimeout`, this holds for
+    `Connection`, too.
+    """
+    for option, seconds in (socket.SO_SNDTIMEO, _PATIENCE), (socket.SO_RCVTIMEO, receiving):
+        peer.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
+    if peer.family != socket.AF_UNIX:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # send small answers at once
+        # Ask a machine that is silent whether it is still there.
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, number in ("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4):
+            if hasattr(socket, name):  # the first has another name on macOS
+                peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), number)
+
+
+# A message is a head and a value. A value is bytes, or an open file.
+
+
+def _send(connection: Connection, head: object, value: Any = None) -> None:
+    is_file = hasattr(value, "fileno")
+    connection.send_bytes(pickle.dumps((head, None if is_file else value, is_file)))
+    if is_file:
+        send_handle(connection, value.fileno(), 0)
+
+
+def _receive(connection: Connection) -> tuple[Any, Any]:
+    head, value, is_file = pickle.loads(connection.recv_bytes())
+    return head, open(recv_handle(connection), "rb") if is_file else value
+
+
+def _as_file(obj: BytesLike) -> IO[bytes]:
+    """Returns a file in memory, without a name: it is gone with its last holder."""
+    try:
+        file = os.fdopen(os.memfd_create("value"), "w+b")
+        file.write(obj)
+        file.flush()
+        return file
+    except OSError as error:
+        raise ConnectorError(f"There is no room for {len(obj)} bytes: {error}.") from error
+
+
+def _loaded(value: IO[bytes] | bytes | None) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    with value, mmap.mmap(value.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content[:]  # not read(): all who hold the file share one position in it
+
+
+# The server process
+
+
+def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], str]:
+    """Starts a server that ends with this process, and returns it with its address."""
+    directory = ""
+    try:
+        directory = mkdtemp(prefix="proxyfuture-")
+        address = os.path.join(directory, "socket")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(address)
+            listener.listen(socket.SOMAXCONN)  # from now on, clients can connect
+            server = subprocess.Popen(
+                # A new interpreter, since a fork would hold our files and locks. It runs this
+                # file alone (-I -S), in a group of its own: Ctrl-C is meant for us.
+                [sys.executable, "-I", "-S", __file__, "serve", f"--creator={os.getpid()}"],
+                env={**os.environ, _AUTHKEY: authkey.hex()},  # a random key is no text
+                stdin=listener.fileno(),
+                process_group=0,
+            )
+    except OSError as error:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise ConnectorError(f"The server process cannot be started: {error}.") from error
+    return server, address
+
+
+def _kill_server(server: subprocess.Popen[bytes], address: str, creator: int) -> None:
+    if creator != os.getpid():  # a forked child ends, and has nothing to stop
+        return
+    server.kill()
+    server.wait()
+    shutil.rmtree(os.path.dirname(address), ignore_errors=True)
+
+
+def _serve(listener: socket.socket, authkey: bytes) -> None:
+    """Serves clients, each in a thread, until this process is told to end."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # if the system allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each client is an open file
+    memory = LocalConnector()
+    while True:
+        try:
+            client, _ = listener.accept()
+            arguments = client, memory, authkey
+            threading.Thread(target=_serve_client, args=arguments, daemon=True).start()
+        except (OSError, RuntimeError):  # too many files or threads, until some client leaves
+            time.sleep(0.1)
+
+
+def _serve_client(client: socket.socket, memory: LocalConnector, authkey: bytes) -> None:
+    lock = threading.Lock()  # the thread that sets a value answers those who wait for it
+
+    def answer(value: Any = None, error: str | None = None) -> None:
+        with lock, contextlib.suppress(OSError):  # OSError: the client has left
+            _send(connection, error, value)
+
+    def deliver(value: Any) -> None:
+        # A client may be slow to read a large value. The one who set it shall not wait for that.
+        if isinstance(value, bytes) and len(value) >= _LARGE:
+            threading.Thread(target=answer, args=(value,), daemon=True).start()
+        else:
+            answer(value)
+
+    # Who leaves, does not know the key, or talks nonsense ends here: there is nobody to tell.
+    with contextlib.suppress(Exception):
+        connection = _welcome(client, authkey)
+        waited_for = ""
+        try:
+            while True:
+                (method, name), value = _receive(connection)
+                if method == "wait":
+                    waited_for = name
+                    memory._when_set(name, deliver)
+                elif method == "forget":
+                    if memory._forget(name, deliver):  # else its answer is under way
+                        answer()
+                elif method == "set":
+                    try:
+                        memory._set(name, value)
+                    except AlreadySetError as error:
+                        answer(error=str(error))
+                    else:
+                        answer()
+                else:
+                    answer(getattr(memory, method)(LocalKey(name)))
+        finally:
+            memory._forget(waited_for, deliver)
+            with lock:  # or an answer could go to whoever gets the same file descriptor next
+                connection.close()
+
+
+def _serve_creator(creator: int, authkey: bytes) -> None:
+    """Serves on the socket that is the standard input, as long as the creator lives."""
+    with socket.socket(fileno=0) as listener:
+        threading.Thread(target=_serve, args=(listener, authkey), daemon=True).start()
+        while os.getppid() == creator:
+            time.sleep(0.5)
+        shutil.rmtree(os.path.dirname(listener.getsockname()), ignore_errors=True)
+
+
+def _serve_network(host: str, port: int, authkey: bytes) -> None:
+    """Serves whoever can reach the address and knows the key."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=socket.SOMAXCONN)
+    with contextlib.suppress(KeyboardInterrupt), listener:
+        host, port = listener.getsockname()[:2]
+        print(f"Serving on {host}:{port}. Ctrl-C ends it.", flush=True)
+        _serve(listener, authkey)
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"must be HOST:PORT, such as 127.0.0.1:5000, not {text!r}")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def main() -> None:
+    """Runs the command line, `python -m connectors serve HOST:PORT`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m connectors",
+        description="A server for ManagerConnector.connect((HOST, PORT)).",
+    )
+    serve = parser.add_subparsers(required=True).add_parser(
+        "serve",
+        help="keep values for all processes that know the authentication key",
+        epilog=f"The environment variable {_AUTHKEY} holds the authentication key.",
+    )
+    serve.add_argument(
+        "address",
+        metavar="HOST:PORT",
+        type=_host_and_port,
+        nargs="?",
+        default=("127.0.0.1", 0),
+        help="where to listen (default: for this machine only, on any free port)",
+    )
+    serve.add_argument("--creator", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    authkey = os.environ.get(_AUTHKEY)
+    if not authkey:
+        parser.error(f"set {_AUTHKEY} to a secret that the server's clients know too.")
+    if arguments.creator:
+        return _serve_creator(arguments.creator, bytes.fromhex(authkey))
+    host, port = arguments.address
+    try:
+        _serve_network(host, port, os.fsencode(authkey))
+    except OSError as error:
+        parser.error(f"cannot listen on {host}:{port}: {error}.")
+
+
+if __name__ == "__main__":
+    main()

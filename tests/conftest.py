@@ -1,0 +1,82 @@
+"""After the last test nothing may be left: no process, no temporary directory, no thread."""
+
+from __future__ import annotations
+
+import multiprocessing.util
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Seconds for what is ending anyway: a server looks twice a second whether its creator lives.
+ENDING = 5.0
+
+# One of each serves all that this process starts, and they end with it. They are multiprocessing's.
+SERVANTS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+
+def child_processes() -> list[str]:
+    """Returns the id and the command of each child process, also of one nobody has waited for.
+
+    Where there is no /proc that lists them, there seem to be none.
+    """
+    children = []
+    for listing in Path("/proc/self/task").glob("*/children"):
+        for child in listing.read_text().split():
+            try:
+                command = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ").strip()
+            except OSError:  # it has ended in between
+                continue
+            if not any(servant in command for servant in SERVANTS):
+                children.append(f"{child} ({command or 'ended, but not waited for'})")
+    return children
+
+
+def threads_that_hold_up_the_exit() -> list[str]:
+    return [
+        thread.name
+        for thread in threading.enumerate()
+        if not thread.daemon and thread is not threading.main_thread()
+    ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Gives the tests a temporary directory of their own, and looks around when they are done.
+
+    Of their own, so that other programs that use the library meanwhile are not blamed on them.
+    Its name is short: the path of a Unix socket has about a hundred characters at most.
+    """
+    # Pytest and multiprocessing clean up theirs later, so they have to be elsewhere.
+    tmp_path_factory.getbasetemp()
+    multiprocessing.util.get_temp_dir()
+
+    with (
+        tempfile.TemporaryDirectory(prefix="t-") as directory,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(tempfile, "tempdir", directory)
+        patch.setenv("TMPDIR", directory)  # for the processes that tests start
+
+        def left() -> list[str]:
+            """Returns a sentence for each kind of thing that is there still."""
+            kinds = {
+                "child processes": child_processes(),
+                "temporary files": [str(path) for path in Path(directory).glob("proxyfuture-*")],
+                "threads that are no daemons": threads_that_hold_up_the_exit(),
+            }
+            return [
+                f"The tests left {kind} behind: {', '.join(things)}."
+                for kind, things in kinds.items()
+                if things
+            ]
+
+        yield
+        end = time.monotonic() + ENDING
+        while left() and time.monotonic() < end:
+            time.sleep(0.05)
+        if complaints := left():
+            pytest.fail("\n".join(complaints), pytrace=False)

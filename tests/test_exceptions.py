@@ -1,0 +1,582 @@
+"""How an exception travels: whole where that is possible, and never silently."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from connectors import (
+    ConnectorError,
+    FileConnector,
+    LocalConnector,
+    ManagerConnector,
+    WaitableConnector,
+)
+from proxyfuture import (
+    BrokenFutureError,
+    ProxyFuture,
+    ProxyResolveError,
+    SerializationError,
+    Store,
+    resolve,
+)
+
+KINDS = ["local", "file", "manager"]
+
+# How long to wait for what should happen at once: so long only if it does not happen at all.
+SOON = 30.0
+
+
+def open_store(kind: str, directory: Path) -> Store:
+    connectors: dict[str, Callable[[], WaitableConnector[Any]]] = {
+        "local": LocalConnector,
+        "file": lambda: FileConnector(directory / "values"),
+        "manager": ManagerConnector,
+    }
+    return Store(f"store-{kind}", connectors[kind]())
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Store]]:
+    """A store of each kind, for all tests here: a key of its own is all that a future needs."""
+    with contextlib.ExitStack() as stack:
+        yield {
+            kind: stack.enter_context(open_store(kind, tmp_path_factory.mktemp(kind)))
+            for kind in KINDS
+        }
+
+
+@pytest.fixture(params=KINDS)
+def store(request: pytest.FixtureRequest, stores: dict[str, Store]) -> Store:
+    return stores[request.param]
+
+
+@pytest.fixture
+def future(store: Store) -> ProxyFuture[Any]:
+    return store.future()
+
+
+@pytest.fixture(params=["file", "manager"])
+def shared_future(request: pytest.FixtureRequest, stores: dict[str, Store]) -> ProxyFuture[Any]:
+    """A future that other processes can reach."""
+    return stores[request.param].future()
+
+
+@pytest.fixture(scope="module")
+def another_process() -> Iterator[ProcessPoolExecutor]:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as executor:
+        yield executor
+
+
+def caught_from(use: Callable[[], object]) -> BaseException:
+    """Returns the exception that a use raises."""
+    try:
+        use()
+    except BaseException as error:
+        return error
+    pytest.fail("No exception was raised.")
+
+
+def printed(error: BaseException) -> str:
+    """What a user sees who does not catch the exception."""
+    return "".join(traceback.format_exception(error))
+
+
+Received = Callable[[ProxyFuture[Any]], BaseException | None]
+
+# Each way in which a consumer learns of an exception. All of them tell the same.
+WAYS: dict[str, Received] = {
+    "result": lambda future: caught_from(lambda: future.result(SOON)),
+    "exception": lambda future: future.exception(SOON),
+    "to_concurrent": lambda future: future.to_concurrent().exception(SOON),
+    "pickled copy": lambda future: pickle.loads(pickle.dumps(future)).exception(SOON),
+    "cause in a proxy": lambda future: caught_from(lambda: resolve(future.proxy())).__cause__,
+}
+
+
+@pytest.fixture(params=WAYS)
+def received(request: pytest.FixtureRequest) -> Received:
+    return WAYS[request.param]
+
+
+# Exceptions of the kinds that there are
+
+
+class DetailedError(Exception):
+    """Has attributes, and an `__init__` that fits what Python pickles: its `args`."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason, code)
+        self.code = code
+        self.extra = ["not", "in", "args"]
+
+
+class KeywordError(Exception):
+    """Pickles, but cannot be rebuilt: a classic, for `args` holds the message alone."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(f"{reason} {code}")
+
+
+class HoldsLockError(Exception):
+    """Cannot be pickled."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.lock = threading.Lock()
+
+
+class ReprFailsError(Exception):
+    """Travels well, as long as nobody prints it."""
+
+    def __repr__(self) -> str:
+        raise AttributeError("no repr")
+
+
+class StrFailsError(Exception):
+    def __str__(self) -> str:
+        raise AttributeError("no str")
+
+
+class UnprintableHoldsLockError(HoldsLockError, ReprFailsError, StrFailsError):
+    """Cannot be pickled, and cannot be described either."""
+
+
+class RebuiltAsTextError(Exception):
+    """Its pickle can be loaded, but what comes out is no exception."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, ("text",)
+
+
+class ImmutableError(Exception):
+    """As a frozen dataclass that is an exception: nothing can be added to it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name} cannot be set")
+
+
+# Whole, where that is possible
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(),
+        ValueError("reason", 1, None),
+        KeyError("key"),
+        FileNotFoundError(2, "No such file", "path"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        DetailedError("reason", 7),
+        TimeoutError("not the consumer's"),
+        ConnectorError("not the consumer's"),
+        AttributeError("name"),
+    ],
+    ids=repr,
+)
+def test_type_arguments_and_attributes_arrive(
+    future: ProxyFuture[Any], received: Received, error: Exception
+) -> None:
+    future.set_exception(error)
+    copy = received(future)
+    assert type(copy) is type(error)
+    assert copy.args == error.args
+    assert str(copy) == str(error)
+    attributes = dict(vars(copy))
+    attributes.pop("__notes__")  # the producer's traceback, of which more below
+    assert attributes == vars(error)
+
+
+def test_a_stop_iteration_arrives_also_where_asyncio_would_refuse_it(
+    future: ProxyFuture[Any],
+) -> None:
+    future.set_exception(StopIteration("value"))
+    error = future.exception(SOON)
+    assert type(error) is StopIteration
+    assert error.args == ("value",)
+    with pytest.raises(StopIteration):
+        future.result(SOON)
+    # A generator that ends with StopIteration ends with RuntimeError instead (PEP 479).
+    followers_error = future.to_concurrent().exception(SOON)
+    assert type(followers_error) is RuntimeError
+    assert type(followers_error.__cause__) is StopIteration
+
+
+def test_notes_arrive(future: ProxyFuture[Any], received: Received) -> None:
+    error = ValueError("reason")
+    error.add_note("a first note")
+    error.add_note("a second note")
+    future.set_exception(error)
+    copy = received(future)
+    assert copy is not None
+    assert copy.__notes__[:2] == ["a first note", "a second note"]
+    assert error.__notes__ == ["a first note", "a second note"]
+
+
+def test_each_consumer_gets_its_own_exception(future: ProxyFuture[Any]) -> None:
+    # One that is raised twice would collect the tracebacks of both.
+    future.set_exception(ValueError("reason"))
+    first, second = (caught_from(future.result) for _ in range(2))
+    assert first is not second
+    assert len(traceback.extract_tb(first.__traceback__)) == len(
+        traceback.extract_tb(second.__traceback__)
+    )
+    assert printed(first).count("In the producer") == 1
+    assert printed(second).count("In the producer") == 1
+
+
+def test_an_exception_arrives_from_another_process(
+    shared_future: ProxyFuture[Any], received: Received, another_process: ProcessPoolExecutor
+) -> None:
+    failing = another_process.submit(failing_producer, shared_future)
+    error = received(shared_future) if failing.exception(SOON) else None
+    assert type(error) is DetailedError
+    assert error.args == ("reason", 7)
+    assert error.extra == ["not", "in", "args"]
+
+
+def type_and_text(future: ProxyFuture[Any]) -> tuple[type[BaseException], str]:
+    error = caught_from(lambda: future.result(SOON))
+    return type(error), printed(error)
+
+
+def test_an_exception_arrives_in_another_process(
+    shared_future: ProxyFuture[Any], another_process: ProcessPoolExecutor
+) -> None:
+    consumer = another_process.submit(type_and_text, shared_future)
+    with pytest.raises(DetailedError):
+        failing_producer(shared_future)
+    kind, text = consumer.result(SOON)
+    assert kind is DetailedError
+    assert "failing_function" in text
+
+
+def test_get_raises_the_exception_that_is_stored(store: Store) -> None:
+    future: ProxyFuture[Any] = store.future()
+    future.set_exception(DetailedError("reason", 7))
+    with pytest.raises(DetailedError):
+        store.get(future.key)
+    with pytest.raises(DetailedError):
+        store.get(future.key, default="default")
+    assert store.exists(future.key)
+    assert future.done()
+    store.evict(future.key)
+    assert store.get(future.key, "gone") == "gone"
+
+
+# Where it came from
+
+
+def failing_function() -> NoReturn:
+    raise DetailedError("reason", 7)
+
+
+def failing_producer(future: ProxyFuture[Any]) -> None:
+    with future:
+        failing_function()
+
+
+def chaining_producer(future: ProxyFuture[Any]) -> None:
+    with future:
+        try:
+            failing_function()
+        except DetailedError as cause:
+            raise ValueError("the effect") from cause
+
+
+def test_the_producers_traceback_is_printed_with_the_exception(
+    future: ProxyFuture[Any], received: Received
+) -> None:
+    with pytest.raises(DetailedError):
+        failing_producer(future)
+    error = received(future)
+    assert error is not None
+    text = printed(error)
+    assert f"In the producer (process {os.getpid()}):" in text
+    assert "in failing_producer" in text
+    assert "in failing_function" in text
+    assert f'File "{__file__}"' in text
+    assert 'raise DetailedError("reason", 7)' in text
+
+
+def test_the_producers_traceback_is_printed_with_a_failed_proxy(future: ProxyFuture[Any]) -> None:
+    with pytest.raises(DetailedError):
+        failing_producer(future)
+    error = caught_from(lambda: future.proxy() + 1)
+    assert type(error) is ProxyResolveError
+    text = printed(error)
+    assert "in failing_function" in text
+    assert f'File "{__file__}"' in text
+    assert "The above exception was the direct cause of the following exception" in text
+
+
+def test_the_producers_process_is_named(
+    shared_future: ProxyFuture[Any], another_process: ProcessPoolExecutor
+) -> None:
+    producer = another_process.submit(os.getpid).result(SOON)
+    another_process.submit(failing_producer, shared_future)
+    error = shared_future.exception(SOON)
+    assert error is not None
+    assert f"In the producer (process {producer}):" in printed(error)
+    assert "in failing_function" in printed(error)
+
+
+def test_a_chained_cause_is_printed(future: ProxyFuture[Any], received: Received) -> None:
+    with pytest.raises(ValueError, match="the effect"):
+        chaining_producer(future)
+    error = received(future)
+    assert type(error) is ValueError
+    text = printed(error)
+    assert "DetailedError: ('reason', 7)" in text
+    assert "in failing_function" in text
+    assert "direct cause" in text
+
+
+def test_a_traceback_grows_along_a_chain_of_futures(store: Store) -> None:
+    """A consumer that produces something itself passes on what stopped it."""
+    first: ProxyFuture[Any] = store.future()
+    second: ProxyFuture[Any] = store.future()
+    with pytest.raises(DetailedError):
+        failing_producer(first)
+    with pytest.raises(ProxyResolveError), second:
+        second.set_result(first.proxy() + 1)
+    error = second.exception(SOON)
+    assert type(error) is ProxyResolveError
+    assert "in failing_function" in printed(error)
+    assert "in test_a_traceback_grows_along_a_chain_of_futures" in printed(error)
+
+
+def test_an_exception_that_was_never_raised_arrives(
+    future: ProxyFuture[Any], received: Received
+) -> None:
+    future.set_exception(DetailedError("reason", 7))
+    error = received(future)
+    assert type(error) is DetailedError
+    assert "DetailedError: ('reason', 7)" in printed(error).partition("In the producer")[2]
+
+
+# Groups and exceptions that are no Exception
+
+
+def test_an_exception_group_arrives_with_its_members(
+    future: ProxyFuture[Any], received: Received
+) -> None:
+    members = [caught_from(failing_function), caught_from(lambda: [][0])]
+    with pytest.raises(ExceptionGroup), future:
+        raise BaseExceptionGroup("several", members)  # which becomes an ExceptionGroup
+    group = received(future)
+    assert isinstance(group, ExceptionGroup)
+    assert group.message == "several"
+    assert [type(member) for member in group.exceptions] == [DetailedError, IndexError]
+    assert "in failing_function" in printed(group)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyboardInterrupt(),
+        SystemExit(3),
+        GeneratorExit(),
+        BaseExceptionGroup("several", [KeyboardInterrupt(), ValueError("reason")]),
+    ],
+    ids=repr,
+)
+def test_an_exception_that_is_no_exception_in_the_narrow_sense_arrives(
+    future: ProxyFuture[Any], received: Received, error: BaseException
+) -> None:
+    future.set_exception(error)
+    copy = received(future)
+    assert type(copy) is type(error)
+    assert repr(copy) == repr(error)
+
+
+# Described, where it cannot travel
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        HoldsLockError("reason"),
+        KeywordError("reason", 7),
+        RebuiltAsTextError("reason"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_exception_that_cannot_travel_is_described(
+    future: ProxyFuture[Any], received: Received, error: Exception
+) -> None:
+    def failing() -> NoReturn:
+        raise error
+
+    with pytest.raises(type(error)), future:
+        failing()
+    description = received(future)
+    assert type(description) is BrokenFutureError
+    assert repr(error) in str(description)
+    assert "in failing" in printed(description)
+
+
+def test_an_exception_that_can_be_neither_pickled_nor_printed_is_named(
+    future: ProxyFuture[Any], received: Received
+) -> None:
+    future.set_exception(UnprintableHoldsLockError("reason"))
+    description = received(future)
+    assert type(description) is BrokenFutureError
+    assert "UnprintableHoldsLockError" in str(description)
+
+
+@pytest.mark.parametrize("kind", [ReprFailsError, StrFailsError])
+def test_an_exception_that_cannot_be_printed_arrives(
+    future: ProxyFuture[Any], received: Received, kind: type[Exception]
+) -> None:
+    future.set_exception(kind("reason"))
+    error = received(future)
+    assert type(error) is kind
+    assert error.args == ("reason",)
+
+
+def test_an_exception_that_takes_no_note_arrives_or_is_described(received: Received) -> None:
+    with Store("local", LocalConnector()) as store:
+        future: ProxyFuture[Any] = store.future()
+        future.set_exception(ImmutableError("reason"))
+        error = received(future)
+        assert isinstance(error, ImmutableError | BrokenFutureError)
+        assert "reason" in str(error)
+
+
+SCRIPT = """
+import pickle, sys
+from pathlib import Path
+
+class OnlyHereError(Exception):
+    pass
+
+def failing_in_script():
+    raise OnlyHereError("a class of __main__")
+
+with pickle.loads(Path(sys.argv[1]).read_bytes()):
+    failing_in_script()
+"""
+
+
+def test_an_exception_of_a_class_that_is_missing_here_is_described(
+    tmp_path: Path, received: Received
+) -> None:
+    with Store("files", FileConnector(tmp_path / "values")) as store:
+        future: ProxyFuture[Any] = store.future()
+        (tmp_path / "future").write_bytes(pickle.dumps(future))
+        (tmp_path / "script.py").write_text(SCRIPT)
+        producer = subprocess.run(
+            [sys.executable, tmp_path / "script.py", tmp_path / "future"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=SOON,
+        )
+        assert "OnlyHereError" in producer.stderr
+        error = received(future)
+        assert type(error) is BrokenFutureError
+        assert "OnlyHereError('a class of __main__')" in str(error)
+        assert "in failing_in_script" in printed(error)
+
+
+# Proxies never let an exception pass for an answer
+
+
+PROTOCOLS: dict[str, Callable[[Any], object]] = {
+    "hasattr": lambda proxy: hasattr(proxy, "name"),
+    "getattr with a default": lambda proxy: getattr(proxy, "name", None),
+    "for": list,
+    "in": lambda proxy: 1 in proxy,
+    "+": lambda proxy: proxy + 1,
+    "reflected +": lambda proxy: 1 + proxy,
+    "==": lambda proxy: proxy == 1,
+    "isinstance": lambda proxy: isinstance(proxy, int),
+    "call": lambda proxy: proxy(),
+    "resolve": resolve,
+}
+
+SWALLOWED = [AttributeError, StopIteration, IndexError, TypeError, KeyError, NotImplementedError]
+
+
+@pytest.mark.parametrize("use", PROTOCOLS.values(), ids=PROTOCOLS)
+@pytest.mark.parametrize("kind", SWALLOWED)
+def test_a_proxy_raises_its_own_error_from_the_producers(
+    use: Callable[[Any], object], kind: type[Exception]
+) -> None:
+    with Store("local", LocalConnector()) as store:
+        future: ProxyFuture[Any] = store.future()
+        future.set_exception(kind("reason"))
+        proxy: Any = future.proxy()
+        for _ in range(2):
+            with pytest.raises(ProxyResolveError, match="reason") as caught:
+                use(proxy)
+            assert type(caught.value.__cause__) is kind
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
+def test_the_producers_exit_is_not_the_consumers(
+    future: ProxyFuture[Any], error: BaseException
+) -> None:
+    future.set_exception(error)
+    with pytest.raises(ProxyResolveError) as caught:
+        resolve(future.proxy())
+    assert type(caught.value.__cause__) is type(error)
+
+
+def test_a_proxy_that_removes_its_result_leaves_an_exception(store: Store) -> None:
+    future: ProxyFuture[Any] = store.future()
+    future.set_exception(DetailedError("reason", 7))
+    proxy = future.proxy(evict=True)
+    for _ in range(2):
+        with pytest.raises(ProxyResolveError) as caught:
+            resolve(proxy)
+        assert type(caught.value.__cause__) is DetailedError
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("wrong", [ValueError, "reason", None, 1], ids=repr)
+def test_what_is_no_exception_cannot_be_set_as_one(future: ProxyFuture[Any], wrong: Any) -> None:
+    with pytest.raises(TypeError, match="exc must be an instance of an exception class"):
+        future.set_exception(wrong)
+    assert not future.done()
+    future.set_result("value")
+    assert future.result() == "value"
+
+
+def as_is(data: bytes) -> bytes:
+    return data
+
+
+@pytest.mark.parametrize("buffer", [bytes, bytearray, memoryview])
+def test_a_result_that_looks_like_an_exception_is_refused(
+    buffer: Callable[[bytes], Any],
+) -> None:
+    with Store("pickles", LocalConnector()) as store:
+        future: ProxyFuture[Any] = store.future()
+        future.set_exception(ValueError("reason"))
+        stored = store.connector.get(future.key)
+        assert stored is not None
+    with Store("bytes", LocalConnector(), serializer=as_is, deserializer=bytes) as store:
+        another: ProxyFuture[bytes] = store.future()
+        for refusing in another.set_result, store.put, store.proxy:
+            with pytest.raises(SerializationError, match="exception"):
+                refusing(buffer(bytes(stored)))
+        assert not another.done()
+        another.set_result(bytes(stored)[1:])
+        assert another.result() == bytes(stored)[1:]
