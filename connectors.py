@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import math
 import mmap
@@ -49,7 +50,7 @@ from multiprocessing.connection import Connection, answer_challenge, deliver_cha
 from multiprocessing.reduction import recv_handle, send_handle
 from queue import Empty, SimpleQueue
 from tempfile import mkdtemp
-from typing import IO, Any, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
+from typing import IO, Any, NamedTuple, Protocol, Self, TypeVar, cast, runtime_checkable
 from weakref import WeakValueDictionary, finalize
 
 __all__ = [
@@ -352,10 +353,11 @@ class LocalConnector(_Base[LocalKey]):
         self._when_set(name, inbox.put)
         try:
             value = inbox.get(timeout=timeout)
-        except Empty:
-            return None
-        finally:
+        except BaseException as reason:  # Ctrl-C, for instance
             self._forget(name, inbox.put)
+            if isinstance(reason, Empty):
+                return None
+            raise
         if value is None:
             raise ConnectorError(self._ended)
         return value
@@ -432,6 +434,24 @@ os.register_at_fork(after_in_child=_end_in_forked_child)
 
 # Between processes, through a directory
 
+MethodT = TypeVar("MethodT", bound=Callable[..., Any])
+
+
+def _explained(method: MethodT) -> MethodT:
+    """Has a method of `FileConnector` say what the operating system's error means for its user."""
+
+    @functools.wraps(method)
+    def explained(self: FileConnector, *arguments: Any, **named: Any) -> Any:
+        try:
+            return method(self, *arguments, **named)
+        except (OSError, ValueError) as error:
+            raise ConnectorError(
+                f"store_dir {self._store_dir!r} cannot be used: {error}. It must exist on this "
+                "machine, be writable, have room, and allow hard links."
+            ) from error
+
+    return cast(MethodT, explained)
+
 
 class FileConnector(_Base[FileKey]):
     """Keeps each value in a file of a directory, local or shared between machines.
@@ -453,59 +473,60 @@ class FileConnector(_Base[FileKey]):
     """
 
     _key_type = FileKey
+    _name = re.compile("[0-9a-f]{32}")
 
+    @_explained
     def __init__(self, store_dir: str | os.PathLike[str]) -> None:
         if not isinstance(store_dir, str | os.PathLike):
             raise TypeError(f"store_dir must be a path, not {type(store_dir).__name__}.")
         # An empty path, which nobody means, would become the current directory.
         self._store_dir = os.path.abspath(os.fsdecode(store_dir)) if store_dir else ""
         self._creator: int | None = None
-        with self._explained():
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(self._store_dir, mode=0o700)
-                self._creator = os.getpid()
-            self._check_directory()
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self._store_dir, mode=0o700)
+            self._creator = os.getpid()
+        self._check_directory()
 
+    @_explained
     def get(self, key: FileKey) -> bytes | None:
-        with self._explained():
-            path = self._path(key)
-            with contextlib.suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
+        path = self._path(key)
+        try:
+            with open(path, "rb", buffering=0) as file:
                 return file.read()
-        return None
+        except FileNotFoundError:
+            return None
 
+    @_explained
     def exists(self, key: FileKey) -> bool:
-        with self._explained():
-            path = self._path(key)
-            with contextlib.suppress(FileNotFoundError):  # but not, as os.path.exists, every error
-                os.stat(path)
-                return True
-        return False
+        path = self._path(key)
+        try:
+            os.stat(path)  # and not os.path.exists(), which takes every error for a no
+        except FileNotFoundError:
+            return False
+        return True
 
+    @_explained
     def evict(self, key: FileKey) -> None:
-        with self._explained():
-            path = self._path(key)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        path = self._path(key)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
+    @_explained
     def set(self, key: FileKey, obj: BytesLike) -> None:
-        value = self._checked_bytes(obj)
-        with self._explained():
-            path = self._path(key)
-            if os.path.exists(path):  # before a large value is written for nothing
-                raise _already_set(key)
-            partial = f"{path}.{os.urandom(8).hex()}.partial"
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
-            try:
-                with open(descriptor, "wb") as file:
-                    file.write(value)
-                os.link(partial, path)
-            except FileExistsError:
-                # Over NFS the answer to a link can get lost and the repeated request fail, as
-                # open(2) tells. The file has both names then: this setter did win.
-                if os.stat(partial).st_nlink != 2:
-                    raise _already_set(key) from None
-            finally:
-                os.unlink(partial)
+        value, path = self._checked_bytes(obj), self._path(key)
+        partial = f"{path}.{os.urandom(8).hex()}.partial"
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(value)
+            os.link(partial, path)
+        except FileExistsError:
+            # Over NFS the answer to a link can get lost and the repeated request fail, as
+            # open(2) tells. The file has both names then: this setter did win.
+            if os.stat(partial).st_nlink != 2:
+                raise _already_set(key) from None
+        finally:
+            os.unlink(partial)
 
     def wait(self, key: FileKey, timeout: float | None = None) -> BytesLike | None:
         return poll(lambda: self.get(key), timeout)
@@ -522,6 +543,7 @@ class FileConnector(_Base[FileKey]):
         connector._creator = None
         return connector
 
+    @_explained
     def close(self) -> None:
         """Ends the use; the creator removes the values, and the directory if that empties it.
 
@@ -530,7 +552,7 @@ class FileConnector(_Base[FileKey]):
         self._end()
         if self._creator == os.getpid():  # a forked child is not the creator
             self._creator = None
-            with self._explained(), contextlib.suppress(FileNotFoundError):  # it is gone already
+            with contextlib.suppress(FileNotFoundError):  # it is gone already
                 self._remove_directory()
 
     def _remove_directory(self) -> None:
@@ -550,10 +572,14 @@ class FileConnector(_Base[FileKey]):
 
     def _path(self, key: FileKey) -> str:
         name = self._checked_id(key)
-        if not re.fullmatch("[0-9a-f]{32}", name):  # '../../etc/passwd', for instance
+        if not self._name.fullmatch(name):  # '../../etc/passwd', for instance
             raise self._invalid(key)
-        # At each use, since a directory that was removed must not look like a pending key.
-        self._check_directory()
+        try:
+            # At each use, since a directory that was removed must not look like a pending key.
+            self._check_directory()
+        except FileNotFoundError:
+            self._check_open()  # another thread's close() may have removed it just now
+            raise
         return os.path.join(self._store_dir, name)
 
     def _check_directory(self) -> None:
@@ -566,16 +592,6 @@ class FileConnector(_Base[FileKey]):
                 "to it. Values are pickles, and whoever can write one can run code in its "
                 "readers: use a directory of your own, with mode 0700."
             )
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, ValueError) as error:
-            raise ConnectorError(
-                f"store_dir {self._store_dir!r} cannot be used: {error}. It must exist on this "
-                "machine, be writable, have room, and allow hard links."
-            ) from error
 
 
 # Between processes, through a server

@@ -241,7 +241,7 @@ class Store:
 
     def _deferrable(self) -> DeferrableConnector[Any]:
         if self._is_deferrable:
-            return cast(DeferrableConnector[Any], self.connector)
+            return self.connector  # type: ignore[return-value]  # its isinstance() has told
         raise NotImplementedError(
             f"{type(self.connector).__name__} is not a DeferrableConnector: it has no new_key() "
             "and set(), which a future needs. Use, for instance, a FileConnector."
@@ -285,8 +285,8 @@ class Store:
                 "damaged, or were made by another serializer, or need a module missing here."
             ) from cause
         self._cache[key] = value
-        with contextlib.suppress(KeyError):
-            if len(self._cache) > self._cache_size:
+        if len(self._cache) > self._cache_size:
+            with contextlib.suppress(KeyError):
                 self._cache.popitem(last=False)
         return value, None
 
