@@ -843,11 +843,16 @@ def _send(connection: Connection, head: object, value: Any = None) -> None:
     connection.send_bytes(pickle.dumps((head, None if is_file else value, is_file)))
     if is_file:
         send_handle(connection, value.fileno(), 0)
+        os.set_blocking(connection.fileno(), True)
 
 
 def _receive(connection: Connection) -> tuple[Any, Any]:
     head, value, is_file = pickle.loads(connection.recv_bytes())
-    return head, open(recv_handle(connection), "rb") if is_file else value
+    if is_file:
+        value = os.fdopen(recv_handle(connection), "rb")
+        # In a program with a socket.setdefaulttimeout(), the handle's socket has changed this.
+        os.set_blocking(connection.fileno(), True)
+    return head, value
 
 
 def _as_file(obj: BytesLike) -> IO[bytes]:

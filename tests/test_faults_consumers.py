@@ -310,9 +310,9 @@ def test_a_child_forked_while_threads_wait_can_use_the_store_or_learns_why_not(
 def test_a_child_forked_while_threads_are_busy_can_use_the_store_or_learns_why_not(
     kind: str, tmp_path: Path, nursery: Nursery, reached: Callable[..., None]
 ) -> None:
-    succeeded = nursery(fork_while_threads_are_busy, kind, tmp_path, 100).result(3 * LIMIT)
+    succeeded = nursery(fork_while_threads_are_busy, kind, tmp_path, 50).result(3 * LIMIT)
     reached(forks=succeeded)
-    assert succeeded == 100
+    assert succeeded == 50
 
 
 # Consumers by the thousand

@@ -702,6 +702,25 @@ def test_ctrl_c_ends_a_wait_and_nothing_else(connector: ManagerConnector) -> Non
     assert call_in_new_process(wait_for_ctrl_c, connector) == b"value"
 
 
+@pytest.fixture
+def default_timeout() -> Iterator[None]:
+    """Some programs give all their sockets a timeout, which makes them non-blocking inside."""
+    socket.setdefaulttimeout(LIMIT)
+    yield
+    socket.setdefaulttimeout(None)
+
+
+@pytest.mark.usefixtures("default_timeout")
+def test_a_default_timeout_of_the_programs_sockets_disturbs_no_call(
+    connector: ManagerConnector,
+) -> None:
+    for size in [1, LARGE] * 10:
+        key, value = connector.new_key(), some_bytes(size)
+        waiter = in_thread(connector.wait, key, LIMIT)
+        connector.set(key, value)
+        assert waiter.result(LIMIT) == connector.get(key) == value
+
+
 def test_more_threads_than_connections_are_kept_get_their_own_answers(
     connector: ManagerConnector,
 ) -> None:
