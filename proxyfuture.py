@@ -278,7 +278,8 @@ class Store:
         try:
             if _is_error(data):
                 return None, _unpacked_error(data)
-            value = self._deserializer(data)
+            # Others than pickle may insist on bytes, as json.loads does.
+            value = self._deserializer(data if self._deserializer is pickle.loads else bytes(data))
         except Exception as cause:
             raise SerializationError(
                 f"The {len(data)} bytes under {key} cannot be deserialized: {_described(cause)}. They are "

@@ -77,6 +77,11 @@ def is_stored(connector: Connector[Any], key: Any, value: BytesLike) -> bool:
     return found is not None and bytes(found) == bytes(value)
 
 
+def bytes_waited_for(connector: WaitableConnector[Any], key: Any) -> bytes:
+    """Returns what `wait` does, as bytes: these can be pickled, and a memoryview cannot."""
+    return bytes(connector.wait(key) or b"")
+
+
 class ConnectorConformance:
     """What every `Connector` promises: it keeps values."""
 
@@ -579,7 +584,7 @@ class WaitableConformance(DeferrableConformance):
         self, connector: WaitableConnector[Any], elsewhere: Callable[..., Any], size: int
     ) -> None:
         key, value = connector.new_key(), some_bytes(size)
-        waiter = in_thread(elsewhere, connector.wait, key)
+        waiter = in_thread(elsewhere, bytes_waited_for, connector, key)
         time.sleep(SETTLING)
         connector.set(key, value)
         assert (waiter.result(LIMIT) == value) is True

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance import LARGE, LIMIT, SETTLING, in_thread, is_stored, some_bytes
+from conformance import LARGE, LIMIT, SETTLING, bytes_waited_for, in_thread, is_stored, some_bytes
 
 import connectors
 from connectors import ConnectorError, ManagerConnector, ManagerKey
@@ -161,7 +161,7 @@ def put_and_get(connector: ManagerConnector, text: str) -> bool:
     return all(is_stored(connector, connector.put(value), value) for value in values)
 
 
-def own_answers_after_fork() -> tuple[bool, bool, bytes | None]:
+def own_answers_after_fork() -> tuple[bool, bool, object]:
     """Tells whether parent and child get their own answers, and what another thread waited for."""
     with ManagerConnector() as connector:
         key = connector.new_key()
@@ -185,7 +185,7 @@ def test_parent_and_forked_child_get_their_own_answers_while_a_thread_waits() ->
     assert call_in_new_process(own_answers_after_fork) == (True, True, b"awaited")
 
 
-def value_after_child_closed() -> bytes | None:
+def value_after_child_closed() -> object:
     with ManagerConnector() as connector:
         key = connector.put(b"value")
         if os.fork() == 0:
@@ -690,7 +690,7 @@ def test_after_an_interrupt_every_call_gets_its_own_answer(connector: ManagerCon
     call_in_new_process(answers_after_interrupts, connector)
 
 
-def wait_for_ctrl_c(connector: ManagerConnector) -> bytes | None:
+def wait_for_ctrl_c(connector: ManagerConnector) -> object:
     key = connector.put(b"value")
     threading.Timer(SETTLING, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
@@ -833,7 +833,7 @@ def test_a_client_that_is_stopped_while_it_waits_holds_up_nobody(
     key, value = connector.new_key(), some_bytes(size)
     with spawn.Pool(1) as pool:
         process_id = pool.apply(os.getpid)
-        stopped = pool.apply_async(connector.wait, (key,))
+        stopped = pool.apply_async(bytes_waited_for, (connector, key))
         time.sleep(5 * SETTLING)
         os.kill(process_id, signal.SIGSTOP)
         waiter = in_thread(connector.wait, key)
@@ -860,6 +860,21 @@ def put_more_than_open_files() -> bool:
 
 def test_keeps_more_large_values_than_a_process_may_open_files_by_default() -> None:
     assert call_in_new_process(put_more_than_open_files)
+
+
+@needs_proc
+def test_a_large_value_is_read_where_it_is_and_nobody_can_change_it(
+    connector: ManagerConnector,
+) -> None:
+    key = connector.put(some_bytes(LARGE))
+    before = open_files_and_threads(os.getpid())
+    value = connector.get(key)
+    assert isinstance(value, memoryview)
+    assert value.readonly
+    connector.evict(key)
+    assert (value == some_bytes(LARGE)) is True
+    del value
+    assert open_files_and_threads(os.getpid()) == before
 
 
 @needs_proc
