@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing.util
+import signal
 import tempfile
 import threading
 import time
@@ -41,6 +42,12 @@ def threads_that_hold_up_the_exit() -> list[str]:
         for thread in threading.enumerate()
         if not thread.daemon and thread is not threading.main_thread()
     ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_interrupts() -> None:
+    """In a shell's background job it would be ignored, also by the processes that tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
