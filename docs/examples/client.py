@@ -1,6 +1,6 @@
 """A client runs two functions in two processes: `foo` makes an object that `bar` needs.
 
-Both start at the same time. `bar` blocks only where it uses the object.
+Both run at the same time. `bar` blocks only where it uses the object.
 
     python docs/examples/client.py
 """
@@ -60,8 +60,9 @@ def main() -> None:
 
         # The invoke_remote function will execute the function with
         # the provided arguments in one of the two processes.
-        foo_result_future = invoke_remote(foo, future)
+        # Here bar even starts first.
         bar_result_future = invoke_remote(bar, future.proxy())
+        foo_result_future = invoke_remote(foo, future)
 
         # Wait on the functions to finish executing.
         foo_result_future.result()

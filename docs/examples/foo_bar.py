@@ -106,7 +106,6 @@ def start_both(
     return running_foo, running_bar
 
 
-# --8<-- [start:report_failure]
 def report_failure(future: ProxyFuture[Any], running: Future[Any]) -> None:
     """Tells the consumers of a failed producer, since one whose process died could not."""
     try:
@@ -115,9 +114,6 @@ def report_failure(future: ProxyFuture[Any], running: Future[Any]) -> None:
         # Unless it did tell them, or the store is closed and nobody waits any more.
         with suppress(InvalidStateError, ConnectorError):
             future.set_exception(error)
-
-
-# --8<-- [end:report_failure]
 
 
 # What foo and bar compute

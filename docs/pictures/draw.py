@@ -16,8 +16,8 @@ from itertools import islice
 from pathlib import Path
 from sysconfig import get_path
 
-PICTURES = Path(__file__).parent
-sys.path.extend([str(PICTURES), str(PICTURES.parent / "examples"), str(PICTURES.parents[1])])
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 import foo_bar
 from timeline import Panels, Span, timeline
@@ -70,7 +70,7 @@ DRAWN: dict[str, Callable[[], Panels]] = {
 
 def main() -> None:
     for name in sys.argv[1:] or DRAWN:
-        (PICTURES / f"{name}.svg").write_text(timeline(DRAWN[name]()))
+        (Path(__file__).parent / f"{name}.svg").write_text(timeline(DRAWN[name]()))
 
 
 if __name__ == "__main__":

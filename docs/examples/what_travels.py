@@ -1,0 +1,25 @@
+"""Shows every text in a pickled proxy: this is all that a consumer's process gets.
+
+python docs/examples/what_travels.py
+"""
+
+import pickle
+import sys
+import tempfile
+from pathlib import Path
+from pickletools import genops
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
+
+from connectors import FileConnector
+from proxyfuture import ProxyFuture, Store
+
+with tempfile.TemporaryDirectory() as scratch, Store("demo", FileConnector(scratch)) as store:
+    future: ProxyFuture[bytes] = store.future()
+    future.set_result(bytes(10_000_000))
+
+    pickled = pickle.dumps(future.proxy())
+    for _, argument, _ in genops(pickled):
+        if isinstance(argument, str):
+            print(argument)
+    print(f"{len(pickled)} bytes, for a value of {len(future.result())}")

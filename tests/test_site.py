@@ -1,0 +1,288 @@
+"""The built pages in a real browser, as somebody sees them who opened them from a folder.
+
+Needs `pip install '.[docs]'`, and Chromium with its driver (Debian: chromium, chromium-driver).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+pytest.importorskip("material", reason="The pages are built with what '.[docs]' installs.")
+
+ROOT = Path(__file__).parents[1]
+PAGES = re.findall(r": (\S+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+
+PATIENCE = 60  # seconds, on a machine that has no time for a browser
+
+pytestmark = pytest.mark.timeout(300)  # the first test builds the pages and starts the browser
+
+
+def build(site: Path, **environment: str) -> str:
+    """Builds the pages, and returns what MkDocs said."""
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert built.returncode == 0, built.stdout
+    return built.stdout
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built") / "site"
+    assert "WARNING" not in build(folder)
+    return folder
+
+
+class Page(HTMLParser):
+    """The anchors, links and loaded files of a page."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.edit_links: list[str] = []
+        self.feed(file.read_text())
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attributes}
+        self.anchors |= {values[name] for name in ("id", "name") if name in values}
+        if tag == "a" and values.get("rel") == "edit":
+            self.edit_links.append(values["href"])
+        elif tag in ("a", "link") and "href" in values:
+            self.links.append(values["href"])
+        if "src" in values:
+            self.loaded.append(values["src"])
+        if tag == "link" and values.get("rel") in ("stylesheet", "icon", "preload", "preconnect"):
+            self.loaded.append(values["href"])
+
+
+page_of = cache(Page)
+
+
+# What is built
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_within_the_site_leads_somewhere(site: Path, name: str) -> None:
+    file = site / f"{name}.html"
+    broken = []
+    for link in page_of(file).links + page_of(file).loaded:
+        parts = urlsplit(link)
+        if parts.scheme or parts.netloc:
+            continue
+        target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
+        if not target.is_file() or (
+            parts.fragment and unquote(parts.fragment) not in page_of(target).anchors
+        ):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_loads_nothing_from_another_host(site: Path, name: str) -> None:
+    assert [link for link in page_of(site / f"{name}.html").loaded if urlsplit(link).netloc] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_leads_to_its_source_in_the_clone(site: Path, name: str) -> None:
+    file = site / f"{name}.html"
+    [link] = page_of(file).edit_links
+    assert (file.parent / link).resolve() == ROOT / "docs" / f"{name}.md"
+
+
+def test_a_page_leads_to_where_it_can_be_edited_if_that_is_known(tmp_path: Path) -> None:
+    build(tmp_path / "site", EDIT_URI="https://example.org/project/edit/main/docs/")
+    [link] = page_of(tmp_path / "site" / "reference" / "connectors.html").edit_links
+    assert link == "https://example.org/project/edit/main/docs/reference/connectors.md"
+
+
+# What a browser shows
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[webdriver.Chrome]:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not program or not driver:
+        missing = "There is no chromium with its driver chromedriver on this machine."
+        if "CI" in os.environ:
+            pytest.fail(missing)
+        pytest.skip(missing)
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",  # which needs rights that containers do not give
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--host-resolver-rules=MAP * ~NOTFOUND",  # there is no network
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    chrome.set_page_load_timeout(PATIENCE)
+    yield chrome
+    chrome.quit()
+
+
+def wait_for(browser: webdriver.Chrome, script: str) -> Any:
+    """Waits until a line of JavaScript gives something, and returns it."""
+    return WebDriverWait(browser, PATIENCE).until(lambda _: browser.execute_script(script))
+
+
+def open_page(browser: webdriver.Chrome, file: Path, width: int = 1280) -> None:
+    size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(file.as_uri())
+    # The theme's script has run when it has wrapped the tables, and marked the page as alive.
+    wait_for(browser, "return document.readyState == 'complete' && document.querySelector('.js')")
+
+
+class Visit(NamedTuple):
+    heading: str
+    errors: list[str]
+    requests: list[str]
+    too_wide: list[str]
+
+
+# What sticks out of the screen, and out of everything that could be scrolled or would hide it.
+TOO_WIDE = """
+const inside = element => {
+    for (let around = element; around; around = around.parentElement)
+        if (around != document.body && around != document.documentElement
+            && getComputedStyle(around).overflowX != 'visible') return true;
+};
+const out = [...document.querySelectorAll('.md-content *, .md-header *, .md-footer *')].filter(
+    element => element.getBoundingClientRect().right > innerWidth + 1 && !inside(element));
+if (document.documentElement.scrollWidth > innerWidth) out.push(document.documentElement);
+return out.map(element => element.outerHTML.slice(0, 200));
+"""
+
+
+@pytest.fixture(scope="module")
+def visits(browser: webdriver.Chrome, site: Path) -> dict[str, Visit]:
+    """Opens each page once, on a phone 390 pixels wide."""
+    found = {}
+    for name in PAGES:
+        open_page(browser, site / f"{name}.html", width=390)
+        heading = browser.find_element(By.CSS_SELECTOR, "article h1")
+        too_wide = browser.execute_script(TOO_WIDE)
+        console = [str(entry) for entry in browser.get_log("browser") if entry["level"] != "INFO"]
+        events = [json.loads(entry["message"]) for entry in browser.get_log("performance")]
+        requests = [
+            event["message"]["params"]["request"]["url"]
+            for event in events
+            if event["message"]["method"] == "Network.requestWillBeSent"
+        ]
+        found[name] = Visit(
+            heading.text if heading.is_displayed() else "", console, requests, too_wide
+        )
+    return found
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_shows_its_heading(visits: dict[str, Visit], name: str) -> None:
+    source = (ROOT / "docs" / f"{name}.md").read_text()
+    heading = re.search(r"^# (.*)", source, re.MULTILINE)
+    assert heading is not None
+    assert heading[1].replace("`", "") in visits[name].heading
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_nothing_for_the_console_to_complain_of(
+    visits: dict[str, Visit], name: str
+) -> None:
+    assert visits[name].errors == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_requests_nothing_but_files_of_its_folder(
+    visits: dict[str, Visit], site: Path, name: str
+) -> None:
+    requests = visits[name].requests
+    assert site.joinpath(f"{name}.html").as_uri() in requests  # it was really listened to
+    inside = (site.as_uri(), "data:", "blob:")
+    assert [url for url in requests if not url.startswith(inside)] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_on_a_page_is_wider_than_a_phone(visits: dict[str, Visit], name: str) -> None:
+    assert visits[name].too_wide == []
+
+
+def test_the_search_finds_deferrable(browser: webdriver.Chrome, site: Path) -> None:
+    open_page(browser, site / "index.html")
+    box = browser.find_element(By.CSS_SELECTOR, "input.md-search__input")
+    assert box.is_displayed()
+    box.click()
+    box.send_keys("deferrable")
+    wait_for(browser, "return document.querySelector('.md-search-result__item a')")
+    links = browser.find_elements(By.CSS_SELECTOR, ".md-search-result__item a")
+    assert all("deferrable" in (link.get_attribute("textContent") or "").lower() for link in links)
+    links[0].click()
+    wait_for(browser, "return !location.pathname.endsWith('index.html')")
+    assert "deferrable" in browser.find_element(By.TAG_NAME, "article").text.lower()
+
+
+COLORS = """
+const seen = (selector, name) => getComputedStyle(document.querySelector(selector))[name];
+return [seen('body', 'backgroundColor'), seen('article', 'color'), seen('.timeline text', 'fill')];
+"""
+
+
+def test_the_toggle_changes_the_colors_of_the_page_and_its_picture(
+    browser: webdriver.Chrome, site: Path
+) -> None:
+    open_page(browser, site / "walkthrough.html")
+    scheme = "return document.body.dataset.mdColorScheme"
+    before, (light, ink, drawn) = browser.execute_script(scheme), browser.execute_script(COLORS)
+    assert ink == drawn
+
+    [toggle] = [
+        label
+        for label in browser.find_elements(By.CSS_SELECTOR, "[data-md-component=palette] label")
+        if label.is_displayed()
+    ]
+    toggle.click()
+    wait_for(browser, f"{scheme} != '{before}'")
+
+    dark, ink_now, drawn_now = browser.execute_script(COLORS)
+    assert dark != light
+    assert ink_now == drawn_now != ink
+
+
+def test_a_listing_is_copied_with_one_click(browser: webdriver.Chrome, site: Path) -> None:
+    open_page(browser, site / "index.html")
+    # In place of the clipboard, which a browser without a window does not have.
+    browser.execute_script(
+        "window.copied = []; document.execCommand = () => copied.push(`${getSelection()}`"
+        "|| document.activeElement.value);"
+    )
+    browser.find_element(By.CSS_SELECTOR, "button[data-clipboard-target]").click()
+    assert "future.proxy()" in wait_for(browser, "return copied[0]")
