@@ -1,4 +1,4 @@
-"""What the pages need from MkDocs beyond its plugins. It calls each of these functions by its name."""
+"""What the pages need beyond the plugins of MkDocs, which calls these functions by their names."""
 
 from __future__ import annotations
 
@@ -19,30 +19,65 @@ def on_env(env: Any, config: Any, files: Any) -> None:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Puts the source of a function or class where a page names it: `--8<-- "file.py:name"`."""
-    return re.sub(
-        r'^--8<-- "(\w+\.py):([A-Za-z_][\w.]*)"$',
-        lambda named: source_of(DOCS.parent / named[1], named[2]),
-        markdown,
-        flags=re.M,
-    )
+    return with_notes(with_sources(markdown))
 
 
-def source_of(file: Path, name: str) -> str:
-    """Returns the source of a function or class, without its docstring, which the reference has."""
+def with_sources(markdown: str) -> str:
+    """Puts the source of a function or class where a page names it: `--8<-- "file.py:name"`.
+
+    What is no such name is left to the extension of the same notation, which knows lines.
+    """
+
+    def source(named: re.Match[str]) -> str:
+        file, name = named.groups()
+        # The docstrings of the two modules are in the reference.
+        found = source_of(DOCS.parent / file, name, with_docstring="/" in file)
+        return named[0] if found is None else found
+
+    return re.sub(r'^--8<-- "([\w/]+\.py):([A-Za-z_][\w.]*)"$', source, markdown, flags=re.M)
+
+
+def source_of(file: Path, name: str, with_docstring: bool = False) -> str | None:
+    """Returns the source of a function or class, or `None` where the file has none of that name."""
     text = file.read_text()
     scope: Any = ast.parse(text)
     for part in name.split("."):
-        scope = next(node for node in scope.body if getattr(node, "name", None) == part)
+        found = [node for node in scope.body if getattr(node, "name", None) == part]
+        if not found:
+            return None
+        scope = found[-1]  # after its overloads
     lines = text.splitlines()
     first = min(node.lineno for node in [scope, *scope.decorator_list])
     shown = lines[first - 1 : scope.end_lineno]
-    if ast.get_docstring(scope) is not None:
-        docstring = scope.body[0]
-        del shown[docstring.lineno - first : docstring.end_lineno - first + 1]
-        while not shown[docstring.lineno - first].strip():  # the blank lines after it
-            del shown[docstring.lineno - first]
+    if not with_docstring and ast.get_docstring(scope) is not None:
+        docstring, following = scope.body[:2]
+        blank = [line for line in lines[docstring.end_lineno : following.lineno - 1] if not line]
+        end = docstring.end_lineno + len(blank)  # but not comments
+        del shown[docstring.lineno - first : end - first + 1]
     return textwrap.dedent("\n".join(shown))
+
+
+def with_notes(markdown: str) -> str:
+    """Has each item of a list after `<!-- notes -->` appear at the line of code that it names.
+
+    The theme does that, for a line that ends with the item's number in a comment. The list stands
+    directly after the listing, and each item begins with a part of a line of it, as code.
+    """
+
+    def numbered(match: re.Match[str]) -> str:
+        listing, notes = match.groups()
+        lines = listing.splitlines()
+        for number, code in enumerate(re.findall(r"^\d+\. +`(.*?)`", notes, re.M), start=1):
+            [place] = [index for index, line in enumerate(lines) if code in line]
+            lines[place] += f"  # ({number})!"
+        return "\n".join(lines) + "\n\n" + notes
+
+    return re.sub(
+        r"(^```python[^`]*^```)\n\n<!-- notes -->\n((?:\d+\. .*\n(?: {4}.*\n|\n(?= {4}))*)+)",
+        numbered,
+        markdown,
+        flags=re.M,
+    )
 
 
 def on_pre_page(page: Any, config: Any, files: Any) -> Any:
@@ -63,7 +98,7 @@ def on_post_page(output: str, page: Any, config: Any) -> str:
 
     def inlined(image: re.Match[str]) -> str:
         alternative, source = image.groups()
-        picture = (DOCS / os.path.dirname(page.file.src_uri) / source).read_text()
+        picture: str = (DOCS / os.path.dirname(page.file.src_uri) / source).read_text()
         return picture.replace('role="img"', f'role="img" aria-label="{alternative}"', 1)
 
     return re.sub(r'<img alt="([^"]*)" src="([^":]*\.svg)" ?/?>', inlined, output)

