@@ -3,8 +3,11 @@
 python -i docs/examples/limits.py
 """
 
+import dataclasses
+import json  # noqa: F401  # for the lines to try, as are some of the next
+import re  # noqa: F401
 import sys
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sized  # noqa: F401
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +48,7 @@ def same_after_adding(numbers: list[int], more: Any) -> bool:
     return numbers is before
 
 
-@dataclass
+@dataclasses.dataclass
 class Point:
     x: int
     y: int

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
@@ -24,7 +25,7 @@ import foo_bar
 from timeline import Panels, Span, timeline
 
 from connectors import ManagerConnector
-from proxyfuture import ProxyFuture, Store
+from proxyfuture import ProxyFuture, Store, resolve
 
 
 def draw_foo_bar() -> Panels:
@@ -42,13 +43,28 @@ def draw_foo_bar() -> Panels:
 
 
 def draw_idea() -> Panels:
-    """Runs the functions of the example at once."""
+    """Runs a consumer that needs the value half-way, with `foo` as its producer."""
     with _machines() as (machines, store, files):
-        foo, bar = foo_bar.start_both(machines, store, files, first="bar")
+        future: ProxyFuture[foo_bar.Index] = store.future()
+        consumer = machines[0].submit(consume, future.proxy(), files)
+        producer = machines[1].submit(foo_bar.foo, future, files)
+        spans = _spans(producer.result(), consumer.result())
         names = {"foo": "producer", "bar": "consumer"}
-        spans = _spans(foo.result(), bar.result())
         by_role = [span._replace(who=names[span.who]) for span in spans]
         return {"": sorted(by_role, key=lambda span: span.who)}
+
+
+def consume(index: foo_bar.Index, files: Sequence[Path]) -> foo_bar.BarReport:
+    """Counts the calls in some files, and those of the functions in the index in the others."""
+    some = len(files) // 3
+    started = time.monotonic()
+    calls = foo_bar.count_calls(files[:some])
+    counted = time.monotonic()
+    resolve(index)
+    received = time.monotonic()
+    calls += foo_bar.count_calls(files[some:])
+    table = foo_bar.most_called(calls, index)
+    return foo_bar.BarReport(table, started, counted, received, time.monotonic())
 
 
 @contextmanager

@@ -1,0 +1,98 @@
+"""The pictures show real runs, and say in words what they show."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "pictures"))
+
+import draw
+import timeline
+from timeline import Panels, Span
+
+PICTURES = Path(timeline.__file__).parent
+DRAWN = sorted(PICTURES.glob("*.svg"))
+SVG = "{http://www.w3.org/2000/svg}"
+
+FOO = Span("foo", "working", 5.0, 7.0)
+PASSED = Span("foo", "passing", 7.0, 7.5)
+BAR = Span("bar", "waiting", 5.0, 7.5)
+
+
+def doings(panels: Panels) -> list[tuple[str, str, str]]:
+    """What a picture is there to show: who did what, in order, without the times."""
+    return [(heading, span.who, span.what) for heading in panels for span in panels[heading]]
+
+
+def test_the_example_in_the_docstring_draws_a_picture() -> None:
+    assert doctest.testmod(timeline) == (0, 2)
+
+
+def test_a_picture_is_drawn_from_the_first_start_on() -> None:
+    picture = timeline.timeline({"Both": [FOO, PASSED, BAR]})
+    first, last, waiting = timeline.records(picture)["Both"]
+    assert (first.start, last.end) == (0.0, 2.5)
+    assert waiting == Span("bar", "waiting", 0.0, 2.5)
+
+
+def test_the_width_of_a_bar_is_its_part_of_the_time() -> None:
+    root = ElementTree.fromstring(timeline.timeline({"": [FOO, PASSED, BAR]}))
+    bars = {
+        bar.get("class"): bar
+        for bar in root.iter(f"{SVG}rect")
+        if bar.find(f"{SVG}title") is not None
+    }
+    assert {name: (bar.get("x"), bar.get("width")) for name, bar in bars.items()} == {
+        "working": ("0.000%", "80.000%"),
+        "passing": ("80.000%", "20.000%"),
+        "waiting": ("0.000%", "100.000%"),
+    }
+
+
+def test_a_picture_says_in_words_what_it_shows() -> None:
+    root = ElementTree.fromstring(timeline.timeline({"Both": [FOO, PASSED, BAR]}))
+    assert root.findtext(f"{SVG}desc") == (
+        "Both: foo works from 0.00 to 2.00 s, passes the value on from 2.00 to 2.50 s. "
+        "bar waits from 0.00 to 2.50 s."
+    )
+
+
+def test_names_may_hold_any_character() -> None:
+    odd = 'a < b & "c" </metadata>'
+    picture = timeline.timeline({odd: [FOO._replace(who=odd)]})
+    assert odd in [text.text for text in ElementTree.fromstring(picture).iter(f"{SVG}text")]
+    assert timeline.records(picture) == {odd: [Span(odd, "working", 0.0, 2.0)]}
+
+
+@pytest.mark.parametrize("total", [0.0007, 0.012, 0.99, 1.0, 3.3, 59.0, 1000.0])
+def test_the_time_is_marked_at_a_few_round_numbers(total: float) -> None:
+    picture = timeline.timeline({"": [Span("a", "working", 0.0, total)]})
+    marks = re.findall(r'text-anchor="\w+">(\S+?)(?: s)?</text>', picture)
+    assert marks[0] == "0"
+    assert 2 <= len(marks) <= 6
+    assert all(len(mark.strip("0.")) <= 1 for mark in marks)
+
+
+@pytest.mark.parametrize("file", DRAWN, ids=lambda file: file.stem)
+def test_a_picture_is_what_the_script_draws_of_its_records(file: Path) -> None:
+    picture = file.read_text()
+    assert timeline.timeline(timeline.records(picture)) == picture
+
+
+@pytest.mark.parametrize("name", draw.DRAWN)
+def test_a_run_now_goes_as_in_the_picture(name: str) -> None:
+    shown = timeline.records((PICTURES / f"{name}.svg").read_text())
+    assert doings(draw.DRAWN[name]()) == doings(shown)
+
+
+def test_of_several_runs_the_quickest_in_which_somebody_waited_is_drawn() -> None:
+    quick = {"": [FOO._replace(end=6.0)]}
+    slow, slower = {"": [FOO, BAR]}, {"": [FOO, BAR._replace(end=9.0)]}
+    assert draw.best([slower, quick, slow]) is slow
+    assert draw.best([{"": [FOO]}, quick]) is quick
