@@ -68,7 +68,8 @@ def with_notes(markdown: str) -> str:
         listing, notes = match.groups()
         lines = listing.splitlines()
         for number, code in enumerate(re.findall(r"^\d+\. +`(.*?)`", notes, re.M), start=1):
-            [place] = [index for index, line in enumerate(lines) if code in line]
+            # A comment that is there already would be lost.
+            [place] = [i for i, line in enumerate(lines) if code in line and "#" not in line]
             lines[place] += f"  # ({number})!"
         return "\n".join(lines) + "\n\n" + notes
 

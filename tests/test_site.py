@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -27,6 +28,7 @@ pytest.importorskip("material", reason="The pages are built with what '.[docs]' 
 
 ROOT = Path(__file__).parents[1]
 PAGES = re.findall(r": (\S+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+WITH_PICTURES = [name for name in PAGES if ".svg)" in (ROOT / "docs" / f"{name}.md").read_text()]
 
 PATIENCE = 60  # seconds, on a machine that has no time for a browser
 
@@ -116,6 +118,20 @@ def test_a_page_leads_to_where_it_can_be_edited_if_that_is_known(tmp_path: Path)
     build(tmp_path / "site", EDIT_URI="https://example.org/project/edit/main/docs/")
     [link] = page_of(tmp_path / "site" / "reference" / "connectors.html").edit_links
     assert link == "https://example.org/project/edit/main/docs/reference/connectors.md"
+
+
+@pytest.mark.parametrize("module", ["proxyfuture", "connectors"])
+def test_every_public_name_is_in_the_reference(site: Path, module: str) -> None:
+    names = {f"{module}.{name}" for name in import_module(module).__all__}
+    assert names - page_of(site / "reference" / f"{module}.html").anchors == set()
+
+
+@pytest.mark.parametrize("module", ["proxyfuture", "connectors"])
+def test_the_reference_leads_to_the_documentation_of_python(site: Path, module: str) -> None:
+    text = (site / "reference" / f"{module}.html").read_text()
+    without_a_link = set(re.findall(r'<span title="([^"]+)"', text))
+    # What is left is of the module itself, and not documented: type variables for instance.
+    assert {name for name in without_a_link if not name.startswith(("proxyf", "conn"))} == set()
 
 
 # What a browser shows
@@ -242,6 +258,35 @@ def test_nothing_on_a_page_is_wider_than_a_phone(visits: dict[str, Visit], name:
     assert visits[name].too_wide == []
 
 
+CUT = """
+return [...document.querySelectorAll('.timeline')].flatMap(picture => {
+    const frame = picture.getBoundingClientRect();
+    return [...picture.querySelectorAll('text')].filter(text => {
+        const own = text.getBoundingClientRect();
+        return own.left < frame.left - 1 || own.right > frame.right + 1
+            || own.top < frame.top - 1 || own.bottom > frame.bottom + 1;
+    }).map(text => text.textContent);
+});
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", WITH_PICTURES)
+def test_every_text_in_a_picture_is_seen(
+    browser: webdriver.Chrome, site: Path, name: str, width: int
+) -> None:
+    open_page(browser, site / f"{name}.html", width)
+    assert browser.find_elements(By.CSS_SELECTOR, ".timeline text")
+    assert browser.execute_script(CUT) == []
+
+
+@pytest.mark.parametrize("name", WITH_PICTURES)
+def test_a_picture_has_a_text_in_its_place(site: Path, name: str) -> None:
+    pictures = re.findall(r'<svg[^>]* class="timeline"[^>]*>', (site / f"{name}.html").read_text())
+    assert pictures
+    assert all(re.search(r'role="img" aria-label="[^"]{20,}"', picture) for picture in pictures)
+
+
 def test_the_search_finds_deferrable(browser: webdriver.Chrome, site: Path) -> None:
     open_page(browser, site / "index.html")
     box = browser.find_element(By.CSS_SELECTOR, "input.md-search__input")
@@ -249,10 +294,30 @@ def test_the_search_finds_deferrable(browser: webdriver.Chrome, site: Path) -> N
     box.click()
     box.send_keys("deferrable")
     wait_for(browser, "return document.querySelector('.md-search-result__item a')")
-    links = browser.find_elements(By.CSS_SELECTOR, ".md-search-result__item a")
-    assert "deferrable" in (links[0].get_attribute("textContent") or "").lower()
-    links[0].click()
+    found = [
+        link
+        for link in browser.find_elements(By.CSS_SELECTOR, ".md-search-result__item a")
+        if "deferrable" in (link.get_attribute("textContent") or "").lower()
+    ]
+    assert found
+    found[0].click()
+    wait_for(browser, "return !location.pathname.endsWith('index.html')")
     assert "deferrable" in browser.find_element(By.TAG_NAME, "article").text.lower()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_note_opens_at_its_line_of_code(
+    browser: webdriver.Chrome, site: Path, width: int
+) -> None:
+    open_page(browser, site / "how_it_works.html", width)
+    wait_for(browser, "return document.querySelector('.md-annotation__index')")
+    mark = browser.find_element(By.CSS_SELECTOR, ".md-annotation__index")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', inline: 'center'})", mark)
+    browser.execute_script("arguments[0].focus()", mark)
+    wait_for(browser, "return document.querySelector('.md-tooltip--active')")
+    note = browser.find_element(By.CSS_SELECTOR, ".md-tooltip--active")
+    WebDriverWait(browser, PATIENCE).until(lambda _: "real name" in note.text)
+    assert 0 <= note.rect["x"] <= note.rect["x"] + note.rect["width"] <= width
 
 
 COLORS = """

@@ -81,12 +81,13 @@ def timeline(panels: Panels) -> str:
             own = [span for span in spans if span.who == lane]
             parts += [f'<text y="{y + 14}">{escape(lane)}</text>', *_bars(own, y + 20, total)]
             y += LANE
-    parts += _axis(total, y + 4) + _legend(y + 50)
+    parts = _axis(total, y + 4) + parts + _legend(y + 50)
     return "\n".join(
         [
             # Without a viewBox: nothing is scaled, and percentages are those of the page's width.
+            # The height once more as a style, or a page would make it as narrow as the width.
             f'<svg xmlns="http://www.w3.org/2000/svg" class="timeline" role="img" '
-            f'width="720" height="{y + FOOT}">',
+            f'width="720" height="{y + FOOT}" style="height: {y + FOOT}px">',
             f"<metadata>{escape(json.dumps(panels), quote=False)}</metadata>",
             f"<desc>{escape(described(panels), quote=False)}</desc>",
             f"<style>{STYLE}</style>",
