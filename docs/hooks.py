@@ -66,6 +66,8 @@ def with_notes(markdown: str) -> str:
 
     def numbered(match: re.Match[str]) -> str:
         listing, notes = match.groups()
+        if re.search(r"#.*\(\d+\)", listing):
+            raise ValueError(f"A comment here would be taken for the mark of a note: {listing}")
         lines = listing.splitlines()
         for number, code in enumerate(re.findall(r"^\d+\. +`(.*?)`", notes, re.M), start=1):
             # A comment that is there already would be lost.

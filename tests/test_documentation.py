@@ -98,6 +98,8 @@ def test_a_note_appears_at_the_line_that_it_names() -> None:
     assert listing == "```python\none()  # (2)!\ntwo(1)  # (1)!\n```"
     with pytest.raises(ValueError):  # which ends the build
         hooks.with_notes(page.replace("`one`", "`three`"))
+    with pytest.raises(ValueError, match="taken for the mark of a note"):
+        hooks.with_notes(page.replace("one()", "one()  # as open(2) does"))
 
 
 def test_every_link_to_another_host_is_written_once_and_used() -> None:

@@ -316,7 +316,7 @@ def test_a_note_opens_at_its_line_of_code(
     browser.execute_script("arguments[0].focus()", mark)
     wait_for(browser, "return document.querySelector('.md-tooltip--active')")
     note = browser.find_element(By.CSS_SELECTOR, ".md-tooltip--active")
-    WebDriverWait(browser, PATIENCE).until(lambda _: "real name" in note.text)
+    WebDriverWait(browser, PATIENCE).until(lambda _: "Threads that share" in note.text)
     assert 0 <= note.rect["x"] <= note.rect["x"] + note.rect["width"] <= width
 
 
