@@ -160,6 +160,8 @@ def test_the_content_connector_keeps_every_promise_of_a_connector() -> None:
         assert store.exists(key)
         assert store.connector.get_batch(store.connector.put_batch([b"a", b"b"])) == [b"a", b"b"]
         assert pickle.loads(pickle.dumps(store)) is store
+        elsewhere = content_connector.ContentConnector.from_config(store.connector.config())
+        assert not elsewhere.exists(key)
         store.evict(key)
         assert not store.exists(key)
         assert store.get(key, default="gone") == "gone"

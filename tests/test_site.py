@@ -56,6 +56,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def built_page(site: Path, name: str) -> Path:
+    return site / f"{re.sub('README$', 'index', name)}.html"
+
+
 class Page(HTMLParser):
     """The anchors, links and loaded files of a page."""
 
@@ -88,7 +92,7 @@ page_of = cache(Page)
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_link_within_the_site_leads_somewhere(site: Path, name: str) -> None:
-    file = site / f"{name}.html"
+    file = built_page(site, name)
     broken = []
     for link in page_of(file).links + page_of(file).loaded:
         parts = urlsplit(link)
@@ -104,12 +108,12 @@ def test_every_link_within_the_site_leads_somewhere(site: Path, name: str) -> No
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_loads_nothing_from_another_host(site: Path, name: str) -> None:
-    assert [link for link in page_of(site / f"{name}.html").loaded if urlsplit(link).netloc] == []
+    assert [link for link in page_of(built_page(site, name)).loaded if urlsplit(link).netloc] == []
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_leads_to_its_source_in_the_clone(site: Path, name: str) -> None:
-    file = site / f"{name}.html"
+    file = built_page(site, name)
     [link] = page_of(file).edit_links
     assert (file.parent / link).resolve() == ROOT / "docs" / f"{name}.md"
 
@@ -212,7 +216,7 @@ def visits(browser: webdriver.Chrome, site: Path) -> dict[str, Visit]:
     """Opens each page once, on a phone 390 pixels wide."""
     found = {}
     for name in PAGES:
-        open_page(browser, site / f"{name}.html", width=390)
+        open_page(browser, built_page(site, name), width=390)
         heading = browser.find_element(By.CSS_SELECTOR, "article h1")
         too_wide = browser.execute_script(TOO_WIDE)
         console = [str(entry) for entry in log(browser, "browser") if entry["level"] != "INFO"]
@@ -248,7 +252,7 @@ def test_a_page_requests_nothing_but_files_of_its_folder(
     visits: dict[str, Visit], site: Path, name: str
 ) -> None:
     requests = visits[name].requests
-    assert site.joinpath(f"{name}.html").as_uri() in requests  # it was really listened to
+    assert built_page(site, name).as_uri() in requests  # it was really listened to
     inside = (site.as_uri(), "data:", "blob:")
     assert [url for url in requests if not url.startswith(inside)] == []
 
@@ -275,14 +279,14 @@ return [...document.querySelectorAll('.timeline')].flatMap(picture => {
 def test_every_text_in_a_picture_is_seen(
     browser: webdriver.Chrome, site: Path, name: str, width: int
 ) -> None:
-    open_page(browser, site / f"{name}.html", width)
+    open_page(browser, built_page(site, name), width)
     assert browser.find_elements(By.CSS_SELECTOR, ".timeline text")
     assert browser.execute_script(CUT) == []
 
 
 @pytest.mark.parametrize("name", WITH_PICTURES)
 def test_a_picture_has_a_text_in_its_place(site: Path, name: str) -> None:
-    pictures = re.findall(r'<svg[^>]* class="timeline"[^>]*>', (site / f"{name}.html").read_text())
+    pictures = re.findall(r'<svg[^>]* class="timeline"[^>]*>', (built_page(site, name)).read_text())
     assert pictures
     assert all(re.search(r'role="img" aria-label="[^"]{20,}"', picture) for picture in pictures)
 
