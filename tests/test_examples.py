@@ -21,10 +21,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "examples"))
 
+import client
 import content_connector
 import foo_bar
 
-from connectors import FileConnector, ManagerConnector
+from connectors import FileConnector, LocalConnector, ManagerConnector
 from proxyfuture import ProxyFuture, ProxyResolveError, Store
 
 EXAMPLES = Path(foo_bar.__file__).parent
@@ -321,16 +322,35 @@ def test_bar_gets_an_error_when_foo_cannot_even_be_sent(
         running_bar.result(timeout=30)
 
 
-def test_an_error_in_foo_reaches_the_user_of_the_program(project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("example", "line"),
+    [
+        ("foo_bar.py", "started = time.monotonic()\n        index, skipped"),
+        ("client.py", "data = MyData("),
+    ],
+)
+def test_an_error_in_foo_reaches_the_user_of_the_program(
+    example: str, line: str, project: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "docs" / "examples"
     copy.mkdir(parents=True)
     for module in ("connectors.py", "proxyfuture.py"):
         shutil.copy(EXAMPLES.parents[1] / module, tmp_path)
-    text = (EXAMPLES / "foo_bar.py").read_text()
+    text = (EXAMPLES / example).read_text()
     # A line of foo, in a copy of the project, becomes one that fails.
-    start = "    started = time.monotonic()\n        index, skipped"
-    assert text.count(start) == 1
-    (copy / "foo_bar.py").write_text(text.replace(start, f"    raise OSError('disk')\n    {start}"))
-    program = run(copy / "foo_bar.py", project)
+    assert text.count(line) == 1
+    (copy / example).write_text(text.replace(line, f"raise OSError('disk')\n        {line}"))
+    program = run(copy / example, *([project] if example == "foo_bar.py" else []))
     assert program.returncode == 1
     assert program.stderr.endswith("OSError: disk\n")
+    assert "ProxyResolveError" not in program.stderr.splitlines()[-1]
+
+
+def test_bar_gets_the_error_of_the_foo_of_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "is_prime", "no function")
+    with Store("test", LocalConnector()) as store:
+        future: ProxyFuture[client.MyData] = store.future()
+        with pytest.raises(TypeError):
+            client.foo(future)
+        with pytest.raises(ProxyResolveError, match="TypeError"):
+            client.bar(future.proxy(timeout=30))
