@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -258,6 +258,35 @@ def test_foo_bar_needs_a_directory_with_python_files(
     assert program.stderr == f"foo_bar.py: {tmp_path / name} {problem}.\n"
 
 
+def test_foo_bar_starts_the_processes_before_it_takes_the_time(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmed: list[Machines] = []
+    monkeypatch.setattr(foo_bar, "warm_up", lambda machines, store: warmed.append(machines))
+    monkeypatch.setattr(sys, "argv", ["foo_bar.py", str(project)])
+    foo_bar.main()
+    assert [len(machines) for machines in warmed] == [2]
+
+
+def test_foo_bar_ignores_warnings_about_the_code_that_it_reads(tmp_path: Path) -> None:
+    file = tmp_path / "old.py"
+    file.write_text(r"def digits(): return '\d'")
+    index, skipped = foo_bar.index_of_definitions([file])  # the tests take warnings for errors
+    assert (list(index), skipped) == (["digits"], 0)
+
+
+def test_bar_tells_how_long_it_waited() -> None:
+    with ThreadPoolExecutor() as thread, Store("test", LocalConnector()) as store:
+        future: ProxyFuture[foo_bar.Index] = store.future()
+        running = thread.submit(foo_bar.bar, future.proxy(timeout=60), [])
+        time.sleep(0.2)  # by now bar has counted, or else it tells of a shorter wait
+        passed = time.monotonic()
+        future.set_result({})
+        report = running.result(timeout=60)
+    assert report.started <= report.counted
+    assert passed <= report.received <= report.finished
+
+
 # A producer that fails
 
 
@@ -343,14 +372,22 @@ def test_an_error_in_foo_reaches_the_user_of_the_program(
     program = run(copy / example, *([project] if example == "foo_bar.py" else []))
     assert program.returncode == 1
     assert program.stderr.endswith("OSError: disk\n")
-    assert "ProxyResolveError" not in program.stderr.splitlines()[-1]
+    assert "exception calling callback" not in program.stderr  # which would be logged
 
 
-def test_bar_gets_the_error_of_the_foo_of_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bar_gets_the_error_of_a_foo_without_help_from_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(client, "is_prime", "no function")
+    monkeypatch.setattr(foo_bar, "index_of_definitions", "no function")
     with Store("test", LocalConnector()) as store:
-        future: ProxyFuture[client.MyData] = store.future()
+        primes: ProxyFuture[client.MyData] = store.future()
+        index: ProxyFuture[foo_bar.Index] = store.future()
         with pytest.raises(TypeError):
-            client.foo(future)
+            client.foo(primes)
+        with pytest.raises(TypeError):
+            foo_bar.foo(index, [])
         with pytest.raises(ProxyResolveError, match="TypeError"):
-            client.bar(future.proxy(timeout=30))
+            client.bar(primes.proxy(timeout=30))
+        with pytest.raises(ProxyResolveError, match="TypeError"):
+            foo_bar.bar(index.proxy(timeout=30), [])
