@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import JavascriptException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -32,7 +33,7 @@ WITH_PICTURES = [name for name in PAGES if ".svg)" in (ROOT / "docs" / f"{name}.
 
 PATIENCE = 60  # seconds, on a machine that has no time for a browser
 
-pytestmark = pytest.mark.timeout(300)  # the first test builds the pages and starts the browser
+pytestmark = pytest.mark.timeout(600)  # the first test builds the pages and starts the browser
 
 
 def build(site: Path, **environment: str) -> str:
@@ -173,7 +174,9 @@ def browser() -> Iterator[webdriver.Chrome]:
 
 def wait_for(browser: webdriver.Chrome, script: str) -> Any:
     """Waits until a line of JavaScript gives something, and returns it."""
-    return WebDriverWait(browser, PATIENCE).until(lambda _: browser.execute_script(script))
+    # A page that is on its way to another may answer with an exception.
+    wait = WebDriverWait(browser, PATIENCE, ignored_exceptions=[JavascriptException])
+    return wait.until(lambda _: browser.execute_script(script))
 
 
 def open_page(browser: webdriver.Chrome, file: Path, width: int = 1280) -> None:
@@ -297,16 +300,16 @@ def test_the_search_finds_deferrable(browser: webdriver.Chrome, site: Path) -> N
     assert box.is_displayed()
     box.click()
     box.send_keys("deferrable")
-    wait_for(browser, "return document.querySelector('.md-search-result__item a')")
-    found = [
-        link
-        for link in browser.find_elements(By.CSS_SELECTOR, ".md-search-result__item a")
-        if "deferrable" in (link.get_attribute("textContent") or "").lower()
-    ]
-    assert found
-    found[0].click()
-    wait_for(browser, "return !location.pathname.endsWith('index.html')")
-    assert "deferrable" in browser.find_element(By.TAG_NAME, "article").text.lower()
+    # In one step each, since the list is made anew while one types.
+    found = """[...document.querySelectorAll('.md-search-result__item a')]
+        .find(link => link.textContent.toLowerCase().includes('deferrable'))"""
+    wait_for(browser, f"return {found}")
+    browser.execute_script(f"{found}.click()")
+    wait_for(
+        browser,
+        "return document.readyState == 'complete' && !location.pathname.endsWith('index.html')"
+        " && document.querySelector('article').innerText.toLowerCase().includes('deferrable')",
+    )
 
 
 @pytest.mark.parametrize("width", [390, 1280])
