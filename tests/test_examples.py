@@ -136,12 +136,15 @@ def test_two_machines_share_a_future_through_a_server_and_a_file(
     file, script = tmp_path / "future.pickle", EXAMPLES / "two_machines.py"
     bar: list[str | Path] = [sys.executable, script, "bar", server, file]
     with subprocess.Popen(bar, stdout=subprocess.PIPE, text=True) as consumer:
-        end = time.monotonic() + 60
-        while not file.exists() and time.monotonic() < end:
-            time.sleep(0.01)
-        producer = run(script, "foo", file)
-        assert (producer.stdout, producer.stderr, producer.returncode) == ("", "", 0)
-        printed, _ = consumer.communicate(timeout=60)
+        try:
+            end = time.monotonic() + 60
+            while not file.exists() and time.monotonic() < end:
+                time.sleep(0.01)
+            producer = run(script, "foo", file)
+            printed, _ = consumer.communicate(timeout=60)
+        finally:
+            consumer.kill()
+    assert (producer.stdout, producer.stderr, producer.returncode) == ("", "", 0)
     assert printed == (EXAMPLES / "client.txt").read_text()
     assert list(tmp_path.iterdir()) == [file]
     assert file.stat().st_size < 250
