@@ -18,7 +18,7 @@ import faults
 import pytest
 import redis_server
 from conformance import LIMIT, SETTLING, WaitableConformance, in_thread, is_stored, some_bytes
-from faults import PROMPT, Nursery, fork, spawn
+from faults import Nursery, fork, spawn
 from redis_server import RedisServer, free_port
 from test_faults_consumers import interrupted_after, succeeds, use
 from test_manager_connector import call_in_new_process, eventually
@@ -29,11 +29,12 @@ from proxyfuture import ProxyFuture, ProxyResolveError, Store, resolve
 pytest.importorskip("redis", reason="needs the packages of pip install '.[engines]'")
 
 import redis
+import redis_connector
 import trustme
 from redis_connector import RedisConnector, RedisKey
 
 redis_url = redis_server.redis_url
-known_key, nursery, reached = faults.known_key, faults.nursery, faults.reached
+known_key, nursery = faults.known_key, faults.nursery
 
 PASSWORD = "a/secret:w@rd"
 IN_A_URL = "a%2Fsecret%3Aw%40rd"
@@ -140,7 +141,7 @@ def test_waiters_in_threads_and_processes_learn_that_the_server_died(
         server.kill()
         since = time.monotonic()
         told = [waiter.result(LIMIT) for waiter in waiters]
-        assert time.monotonic() - since < PROMPT
+        assert time.monotonic() - since < LIMIT / 2
     assert all("cannot be used" in message and "must run" in message for message in told)
     with pytest.raises(ConnectorError, match=r"refused.*must run"):
         future.set_result("too late")
@@ -199,16 +200,16 @@ def assert_all_fail(connector: RedisConnector, message: str) -> None:
     for call in [in_thread(call, connector) for call in CALLS.values()]:
         with pytest.raises(ConnectorError, match=rf"{message}.*It must run.*{VARIABLE}"):
             call.result(LIMIT)
-    assert time.monotonic() - since < 2 * PROMPT
+    assert time.monotonic() - since < LIMIT / 2
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("connected", [False, True], ids=["first-call", "later-call"])
 def test_calls_to_a_stopped_server_fail_and_work_again_when_it_goes_on(
-    server: RedisServer, connected: bool
+    server: RedisServer, connected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"{server.url}?socket_timeout=2&socket_connect_timeout=2"  # instead of 30 s and 5 s
-    with contextlib.closing(RedisConnector(url)) as connector:
+    monkeypatch.setattr(redis_connector, "PATIENCE", 2)
+    with contextlib.closing(RedisConnector(server.url)) as connector:
         if connected:
             checks = [in_thread(connector.exists, connector.new_key()) for _ in CALLS]
             assert not any([check.result(LIMIT) for check in checks])
@@ -364,13 +365,14 @@ def test_a_password_is_in_no_pickle_configuration_text_or_message(
     urls = [
         with_login(locked, f":{IN_A_URL}"),
         with_login(locked, f"alice:{IN_A_URL}"),
+        with_login(locked, ":a:secret:with:colons"),
         f"{locked.url}?password={IN_A_URL}&client_name=alice",
         f"redis://:{IN_A_URL}@127.0.0.1:{free_port()}",
         f"unix://:{IN_A_URL}@/nowhere?db=0",
     ]
     for url in urls:
         connector = RedisConnector(url)
-        with Store("secret", connector) as store:
+        with Store("private", connector) as store:
             future: ProxyFuture[str] = store.future()
             shown = [
                 repr(store),
@@ -386,7 +388,7 @@ def test_a_password_is_in_no_pickle_configuration_text_or_message(
         for text in [*shown, caplog.text]:
             assert PASSWORD not in text
             assert IN_A_URL not in text
-            assert "secret:" not in text
+            assert "secret" not in text
 
 
 def value_and_error(connector: RedisConnector, key: RedisKey) -> Any:
@@ -463,6 +465,8 @@ def test_close_leaves_the_values_and_ends_every_connection(server: RedisServer) 
     key = connector.put(b"value")
     waiters = [in_thread(connector.wait, connector.new_key()) for _ in range(5)]
     assert eventually(lambda: clients(server) == 5)
+    assert connector.exists(key)
+    assert clients(server) == 6  # of which one is idle
     connector.close()
     for waiter in waiters:
         with pytest.raises(ConnectorError, match="closed"):
@@ -521,6 +525,7 @@ def test_a_connection_whose_answer_is_under_way_is_not_used_again(
 
 def interrupt_waits(url: str) -> int:
     """Interrupts waits as Ctrl-C would, and looks at the answers to what is asked next."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, it is ignored
     with Store("interrupted", RedisConnector(url), cache_size=0) as store:
         for number in range(20):
             future: ProxyFuture[int] = store.future()

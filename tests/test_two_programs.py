@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import redis_server
-from conformance import LIMIT, SETTLING
+from conformance import LIMIT as SHORT_LIMIT
+from conformance import SETTLING
 from test_manager_connector import AUTHKEY, AUTHKEY_VARIABLE, serving
 
 redis_url = redis_server.redis_url
@@ -20,6 +21,9 @@ redis_url = redis_server.redis_url
 ROOT = Path(__file__).parents[1]
 
 Start = Callable[..., subprocess.Popen[str]]
+
+# Three programs have to start, maybe on a busy machine.
+LIMIT = 2 * SHORT_LIMIT
 
 GREETING = "I have a text. I do not know it yet.\n"
 PROMPT = "Your text: "
@@ -84,7 +88,6 @@ def read(program: subprocess.Popen[str], characters: int) -> str:
     return program.stdout.read(characters)
 
 
-@pytest.mark.timeout(90)
 def test_the_consumer_starts_first_and_is_woken(start: Start, file: str) -> None:
     consumers = [start("consume.py", file) for _ in range(2)]
     for consumer in consumers:
@@ -96,7 +99,6 @@ def test_the_consumer_starts_first_and_is_woken(start: Start, file: str) -> None
         assert finish(consumer) == (ANSWER, "", 0)
 
 
-@pytest.mark.timeout(90)
 def test_the_producer_starts_first_and_both_are_there(start: Start, file: str) -> None:
     producer = start("produce.py", file)
     assert read(producer, len(PROMPT)) == PROMPT
@@ -106,14 +108,12 @@ def test_the_producer_starts_first_and_both_are_there(start: Start, file: str) -
     assert finish(consumer) == (ANSWER, "", 0)
 
 
-@pytest.mark.timeout(90)
 def test_the_producer_has_ended_before_the_consumer_starts(start: Start, file: str) -> None:
     assert finish(start("produce.py", file), "Proxy futures\n") == (PROMPT, "", 0)
     for _ in range(2):
         assert finish(start("consume.py", file)) == (GREETING + ANSWER, "", 0)
 
 
-@pytest.mark.timeout(90)
 def test_the_consumer_gets_the_error_of_the_producer(start: Start, file: str) -> None:
     consumer = start("consume.py", file)
     assert read(consumer, len(GREETING)) == GREETING

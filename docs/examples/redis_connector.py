@@ -26,6 +26,9 @@ from redis.connection import ConnectionPool, parse_url
 
 from connectors import AlreadySetError, BytesLike, ConnectorError, InvalidKeyError, checked_timeout
 
+# Seconds. A server that is silent for longer counts as gone.
+PATIENCE = 30
+
 
 class RedisKey(NamedTuple):
     """A key of a `RedisConnector`."""
@@ -53,7 +56,7 @@ class RedisConnector:
         self._url = re.sub(r"(?<=:)[^/?#]*(?=@)|(?<=password=)[^&]*", "", url)
         self._options: dict[str, Any] = {
             "password": os.environ.get("REDISCLI_AUTH"),
-            "socket_timeout": 30,  # seconds; a server that is silent for longer counts as gone
+            "socket_timeout": PATIENCE,
             "max_connections": 2**31,  # by default 100, but each thread that waits takes one
             **parse_url(url),
             "protocol": 2,
