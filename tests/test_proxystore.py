@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import multiprocessing
 import socket
 import subprocess
@@ -300,39 +299,29 @@ def test_these_connectors_carry_the_futures_of_its_store(
     assert future.done()
 
 
-# It opens a store in another process with the configuration as the arguments of the connector's
-# class, not through from_config().
-TAKES_ITS_CONFIGURATION = "address" in inspect.signature(ManagerConnector).parameters
+def open_their_store(name: str, connector: Any) -> None:
+    proxystore.store.Store(name, connector, cache_size=0, register=True)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "file",
-        pytest.param(
-            "manager",
-            marks=pytest.mark.xfail(
-                not TAKES_ITS_CONFIGURATION,
-                raises=TypeError,
-                reason="ManagerConnector(**config) is no copy of a ManagerConnector",
-            ),
-        ),
-        "redis",
-    ],
-)
+@pytest.mark.parametrize("kind", ["file", "manager", "redis"])
 def test_these_connectors_carry_the_futures_of_its_store_between_processes(
-    their_store: proxystore.store.Store[Any], elsewhere: CallElsewhere
+    kind: str, ours: Any, their_store: proxystore.store.Store[Any], elsewhere: CallElsewhere
 ) -> None:
+    if kind == "manager":
+        # In another process, ProxyStore calls the class with config() as its arguments. That is
+        # not how a ManagerConnector is copied, so the other process opens its store by itself.
+        elsewhere(open_their_store, their_store.name, ours)
+
     future: Any = their_store.future(polling_interval=0.01)
+    waiter = in_thread(future.result)
+    elsewhere(produce, future, "from there")
+    assert waiter.result(LIMIT) == "from there"
+
+    future = their_store.future(polling_interval=0.01)
     consumer = in_thread(elsewhere, consume, future.proxy())
     time.sleep(SETTLING)
     future.set_result("from here")
     assert consumer.result(LIMIT) == "FROM HERE"
-
-    future = their_store.future(polling_interval=0.01)
-    waiter = in_thread(future.result)
-    elsewhere(produce, future, "from there")
-    assert waiter.result(LIMIT) == "from there"
 
 
 @pytest.mark.parametrize("kind", OURS)
