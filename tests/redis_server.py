@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 # For docs/examples/redis_connector.py, also in processes that tests start.
-sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "examples"))
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+sys.path.insert(0, str(EXAMPLES))
 
 
 def free_port() -> int:

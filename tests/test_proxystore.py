@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import multiprocessing
+import os
+import re
 import socket
 import subprocess
 import sys
@@ -19,7 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis_server
 from conformance import LIMIT, SETTLING, in_thread
-from redis_server import free_port
+from redis_server import EXAMPLES, free_port
 from test_manager_connector import eventually
 
 from connectors import (
@@ -333,3 +336,36 @@ def test_these_connectors_refuse_a_second_result_in_its_store_too(
     with pytest.raises(AlreadySetError):
         future.set_result("second")
     assert future.result() == "first"
+
+
+# Moving from here to there
+
+GROWING_UP = EXAMPLES / "growing_up"
+
+
+@pytest.mark.parametrize("program", ["before.py", "after.py"])
+def test_the_program_prints_the_same_before_and_after(program: str, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, GROWING_UP / program],
+        capture_output=True,
+        text=True,
+        timeout=3 * LIMIT,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parents[1])},
+    )
+    assert (run.stdout, run.stderr, run.returncode) == (
+        f"{sum(n * n for n in range(100))}\n",
+        "",
+        0,
+    )
+
+
+def test_the_page_shows_each_line_that_changes() -> None:
+    page = (EXAMPLES.parent / "growing-up.md").read_text()
+    shown = "".join(re.findall(r"```diff\n(.*?)```", page, re.DOTALL)).splitlines()
+    before, after = (
+        (GROWING_UP / program).read_text().splitlines()[1:]  # without the docstrings
+        for program in ("before.py", "after.py")
+    )
+    difference = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
+    assert shown == [line for line in difference if not line.startswith("@@")]

@@ -14,11 +14,10 @@ import pytest
 import redis_server
 from conformance import LIMIT as SHORT_LIMIT
 from conformance import SETTLING
+from redis_server import EXAMPLES
 from test_manager_connector import AUTHKEY, AUTHKEY_VARIABLE, serving
 
 redis_url = redis_server.redis_url
-
-ROOT = Path(__file__).parents[1]
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -51,7 +50,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def start(program: str, *arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", ROOT / "docs" / "examples" / program, *arguments],
+            [sys.executable, "-W", "error", EXAMPLES / program, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -130,6 +129,6 @@ def test_a_place_that_is_none_is_answered_with_how_to_say_it(start: Start) -> No
 
 
 def test_the_page_shows_what_the_programs_print() -> None:
-    page = (ROOT / "docs" / "two-programs.md").read_text()
+    page = (EXAMPLES.parent / "two-programs.md").read_text()
     shown = "".join(re.findall(r"```text\n(.*?)```", page, re.DOTALL))
     assert shown == f"{GREETING}{ANSWER}{PROMPT}Proxy futures\n"
