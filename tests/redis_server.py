@@ -1,7 +1,5 @@
 """A Redis server of one's own, for the tests of everything that uses one.
 
-Where the program `redis-server` is missing, the tests are skipped; in CI, they fail.
-
 A test module takes the fixtures by assigning them: `redis_url = redis_server.redis_url`.
 """
 
@@ -23,6 +21,12 @@ EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 
+def require(found: object, what: str) -> None:
+    """Skips a test that needs what is missing. In CI it fails instead."""
+    if not found:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs {what}")
+
+
 def free_port() -> int:
     """Returns a port that nobody uses, and that no outgoing connection will get meanwhile."""
     while True:
@@ -41,8 +45,7 @@ class RedisServer:
     """
 
     def __init__(self, directory: Path, *options: object) -> None:
-        if not shutil.which("redis-server"):
-            (pytest.fail if os.environ.get("CI") else pytest.skip)("needs redis-server")
+        require(shutil.which("redis-server"), "the program redis-server")
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         common = "--bind", "127.0.0.1", "--port", self.port, "--dir", directory, "--save", ""

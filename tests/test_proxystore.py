@@ -369,3 +369,9 @@ def test_the_page_shows_each_line_that_changes() -> None:
     )
     difference = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
     assert shown == [line for line in difference if not line.startswith("@@")]
+
+
+def test_the_page_names_tests_that_exist() -> None:
+    named = re.findall(r"`(test_\w+)`", (EXAMPLES.parent / "growing-up.md").read_text())
+    assert named
+    assert set(named) <= set(globals())

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import pickle
+import re
 import signal
 import socket
 import time
@@ -19,7 +20,7 @@ import pytest
 import redis_server
 from conformance import LIMIT, SETTLING, WaitableConformance, in_thread, is_stored, some_bytes
 from faults import Nursery, fork, spawn
-from redis_server import RedisServer, free_port
+from redis_server import EXAMPLES, RedisServer, free_port
 from test_faults_consumers import interrupted_after, succeeds, use
 from test_manager_connector import call_in_new_process, eventually
 
@@ -616,3 +617,9 @@ def test_a_child_that_closes_its_copy_leaves_the_connections_of_its_parent(
     redis_url: str, nursery: Nursery
 ) -> None:
     assert nursery(value_after_child_closed, redis_url).result(2 * LIMIT) == b"value"
+
+
+def test_the_page_names_tests_that_exist() -> None:
+    named = re.findall(r"`(test_\w+)`", (EXAMPLES.parent / "redis.md").read_text())
+    assert named
+    assert set(named) <= set(globals())

@@ -1,15 +1,16 @@
-"""A connector for a server of the field: values in Redis, and consumers that Redis wakes.
+"""A connector for a server of the field: Redis keeps values, and wakes consumers.
 
-It needs the package `redis`, and a Redis server, which may be one for the whole cluster:
+It needs the package `redis`, and a Redis server, maybe one for a whole cluster:
 
     from redis_connector import RedisConnector
 
     with Store("example", RedisConnector("redis://localhost:6379")) as store:
         future = store.future()
 
-Each key is a Redis stream that gets one entry, whose ID is always 0-1. The server refuses a second
-one, since IDs must grow: so exactly one setter wins. `XREAD BLOCK` waits in the server for the
-entry and brings the value along. It takes nothing away, so any number of consumers can wait.
+Each key is a Redis stream that gets one entry, whose ID is always 0-1. The server
+refuses a second one, since IDs must grow: so exactly one setter wins. `XREAD BLOCK`
+waits in the server for the entry and brings the value along. It takes nothing away,
+so any number of consumers can wait.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ from typing import Any, NamedTuple
 import redis
 from redis.connection import ConnectionPool, parse_url
 
-from connectors import AlreadySetError, BytesLike, ConnectorError, InvalidKeyError, checked_timeout
+from connectors import (
+    AlreadySetError,
+    BytesLike,
+    ConnectorError,
+    InvalidKeyError,
+    checked_timeout,
+)
 
 # Seconds. A server that is silent for longer counts as gone.
 PATIENCE = 30
@@ -37,27 +44,27 @@ class RedisKey(NamedTuple):
 
 
 class RedisConnector:
-    """Keeps values in a Redis server, for all who can reach it and know its password.
+    """Keeps values in a Redis server, for all who reach it and know its password.
 
     Closing the connector leaves the values in the server, which is not its own.
 
     Args:
-        url: `redis://HOST:PORT/DATABASE`, the same with `rediss:` for TLS, or `unix:///PATH`. A
-            password stands before the host, as in `redis://:PASSWORD@HOST`. Options of the
-            package can follow: `rediss://HOST?ssl_ca_certs=FILE&socket_timeout=60`.
+        url: `redis://HOST:PORT/DATABASE`, or `rediss:` for TLS, or `unix:///PATH`.
+            A password stands before the host: `redis://:PASSWORD@HOST`. Options of
+            the package can follow: `rediss://HOST?ssl_ca_certs=FILE`.
 
     Raises:
         ValueError: `url` is none of these.
     """
 
     def __init__(self, url: str) -> None:
-        # A password in `url` stays in this process, out of config(), pickles and messages. Where
-        # a copy arrives, it comes from the environment, in the variable of redis-cli.
+        # A password in `url` stays in this process, out of config() and pickles. A
+        # copy elsewhere takes it from the environment, from redis-cli's variable.
         self._url = re.sub(r"(?<=:)[^/?#]*(?=@)|(?<=password=)[^&]*", "", url)
         self._options: dict[str, Any] = {
             "password": os.environ.get("REDISCLI_AUTH"),
             "socket_timeout": PATIENCE,
-            "max_connections": 2**31,  # by default 100, but each thread that waits takes one
+            "max_connections": 2**31,  # not 100: each thread that waits takes one
             **parse_url(url),
             "protocol": 2,
         }
@@ -77,8 +84,8 @@ class RedisConnector:
         try:
             self._ask("XADD", self._name(key), "0-1", "value", value)
         except ConnectorError as error:
-            if "equal or smaller" in str(error):  # Redis says so in this sentence, without a code
-                raise AlreadySetError(f"{key} is set already. The first value stays.") from None
+            if "equal or smaller" in str(error):  # Redis has no code for it
+                raise AlreadySetError(f"{key} is set already.") from None
             raise
 
     def get(self, key: RedisKey) -> BytesLike | None:
@@ -88,12 +95,12 @@ class RedisConnector:
         name, timeout = self._name(key), checked_timeout(timeout)
         end = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            # A second at a time, since close() cannot wake us; at last without BLOCK, since
-            # BLOCK 0 is for ever.
-            milliseconds = math.ceil(1000 * min(max(end - time.monotonic(), 0), 1))
-            block = ("BLOCK", milliseconds) if milliseconds else ()
+            # A second at a time, since close() cannot wake us. The last time without
+            # BLOCK, since BLOCK 0 is for ever.
+            seconds = min(max(end - time.monotonic(), 0), 1)
+            block = ("BLOCK", math.ceil(1000 * seconds)) if seconds else ()
             if answer := self._ask("XREAD", *block, "STREAMS", name, "0"):
-                [[_, [[_, [_, value]]]]] = answer  # one stream, with one entry, with one field
+                [[_, [[_, [_, value]]]]] = answer  # of a stream, an entry, a field
                 return bytes(value)
             if not block:
                 return None
@@ -119,7 +126,7 @@ class RedisConnector:
 
     def close(self) -> None:
         self._closed = True
-        self._pool.disconnect(inuse_connections=False)  # the others when their call is over
+        self._pool.disconnect(inuse_connections=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RedisConnector.from_config, (self.config(),)
@@ -129,8 +136,8 @@ class RedisConnector:
 
     def _name(self, key: RedisKey) -> str:
         if isinstance(key, RedisKey):
-            return f"proxyfuture:{key.id}"  # so that no key can name what others keep there
-        raise InvalidKeyError(f"key must be a RedisKey made by a RedisConnector, not {key!r}.")
+            return f"proxyfuture:{key.id}"  # no key can name what others keep there
+        raise InvalidKeyError(f"key must be made by a RedisConnector, not {key!r}.")
 
     def _open_pool(self) -> None:
         self._pool, self._pid = ConnectionPool(**self._options), os.getpid()
@@ -139,27 +146,28 @@ class RedisConnector:
         """Sends a command to the server, once, and returns the answer."""
         if self._closed:
             raise ConnectorError(f"{self!r} was closed. Open a new one to go on.")
-        if self._pid != os.getpid():  # forked: the parent goes on using its connections
+        if self._pid != os.getpid():  # forked; the parent goes on using its own
             self._open_pool()
         pool = self._pool
         try:
-            connection = pool.get_connection()  # a new one, if the server was restarted
+            connection = pool.get_connection()  # a new one after a restart
             try:
                 connection.send_command(*command)
                 return connection.read_response()
-            except redis.ResponseError:
+            except redis.ResponseError:  # an answer, too
                 raise
             except BaseException:
-                # Ctrl-C, for instance. The answer may be under way, and is not for the next call.
+                # Ctrl-C, for instance. The answer is still to come, and would become
+                # that of the next call.
                 connection.disconnect()
                 raise
             finally:
                 if self._closed:
                     connection.disconnect()
                 pool.release(connection)
-        except (redis.RedisError, UnicodeError) as error:  # UnicodeError: that is no host's name
+        except (redis.RedisError, UnicodeError) as error:  # the latter: no host's name
             raise ConnectorError(
-                f"The Redis server at {self._url} cannot be used: {error} It must run, be "
-                "reachable from here, have room, and accept the password in the url or, without "
-                "one, in the environment variable REDISCLI_AUTH."
+                f"The Redis server at {self._url} cannot be used: {error} It must "
+                "run, be reachable from here, have room, and accept the password in "
+                "url or, without one, in the environment variable REDISCLI_AUTH."
             ) from error

@@ -20,7 +20,10 @@ def main() -> None:
         Store("growing-up", FileConnector("values"), register=True) as store,
         ProcessPoolExecutor(2) as executor,
     ):
-        future: Future[list[int]] = store.future(polling_interval=0.01, polling_timeout=60)
+        future: Future[list[int]] = store.future(
+            polling_interval=0.01,
+            polling_timeout=60,
+        )
         running_bar = executor.submit(bar, future.proxy())
         running_foo = executor.submit(foo, future)
         running_foo.result()
