@@ -488,7 +488,7 @@ def test_a_key_cannot_name_what_others_keep_in_the_server(
 
 
 def test_the_key_of_another_kind_of_connector_is_refused(connector: RedisConnector) -> None:
-    with pytest.raises(InvalidKeyError, match=r"RedisKey.*LocalKey"):
+    with pytest.raises(InvalidKeyError, match=r"RedisConnector.*LocalKey"):
         connector.get(LocalKey(connector.put(b"value").id))  # type: ignore[arg-type]  # the mistake
 
 
