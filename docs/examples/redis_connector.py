@@ -1,4 +1,4 @@
-"""A connector for a server of the field: Redis keeps values, and wakes consumers.
+"""A connector for a server of the field: Redis keeps values and wakes consumers.
 
 It needs the package `redis`, and a Redis server, maybe one for a whole cluster:
 
@@ -7,10 +7,10 @@ It needs the package `redis`, and a Redis server, maybe one for a whole cluster:
     with Store("example", RedisConnector("redis://localhost:6379")) as store:
         future = store.future()
 
-Each key is a Redis stream that gets one entry, whose ID is always 0-1. The server
-refuses a second one, since IDs must grow: so exactly one setter wins. `XREAD BLOCK`
-waits in the server for the entry and brings the value along. It takes nothing away,
-so any number of consumers can wait.
+Each key is a Redis stream that gets one entry, whose ID is always 0-1. The
+server refuses a second one, since IDs must grow: so exactly one setter wins.
+`XREAD BLOCK` waits in the server for the entry and brings the value along. It
+takes nothing away, so any number of consumers can wait.
 """
 
 from __future__ import annotations
@@ -44,27 +44,28 @@ class RedisKey(NamedTuple):
 
 
 class RedisConnector:
-    """Keeps values in a Redis server, for all who reach it and know its password.
+    """Keeps values in a Redis server, for all who can reach it.
 
-    Closing the connector leaves the values in the server, which is not its own.
+    Closing the connector leaves the values there: the server is not its own.
 
     Args:
-        url: `redis://HOST:PORT/DATABASE`, or `rediss:` for TLS, or `unix:///PATH`.
-            A password stands before the host: `redis://:PASSWORD@HOST`. Options of
-            the package can follow: `rediss://HOST?ssl_ca_certs=FILE`.
+        url: `redis://HOST:PORT/DATABASE`, or `rediss:` for TLS, or
+            `unix:///PATH`. A password stands before the host, as in
+            `redis://:PASSWORD@HOST`. Options of the package can follow:
+            `rediss://HOST?ssl_ca_certs=FILE`.
 
     Raises:
         ValueError: `url` is none of these.
     """
 
     def __init__(self, url: str) -> None:
-        # A password in `url` stays in this process, out of config() and pickles. A
-        # copy elsewhere takes it from the environment, from redis-cli's variable.
+        # A password in `url` stays in this process, out of config() and pickles.
+        # Elsewhere, a copy takes it from the environment, as redis-cli does.
         self._url = re.sub(r"(?<=:)[^/?#]*(?=@)|(?<=password=)[^&]*", "", url)
         self._options: dict[str, Any] = {
             "password": os.environ.get("REDISCLI_AUTH"),
             "socket_timeout": PATIENCE,
-            "max_connections": 2**31,  # not 100: each thread that waits takes one
+            "max_connections": 2**31,  # not 100: each waiter takes one
             **parse_url(url),
             "protocol": 2,
         }
@@ -88,19 +89,19 @@ class RedisConnector:
                 raise AlreadySetError(f"{key} is set already.") from None
             raise
 
-    def get(self, key: RedisKey) -> BytesLike | None:
+    def get(self, key: RedisKey) -> bytes | None:
         return self.wait(key, timeout=0)
 
-    def wait(self, key: RedisKey, timeout: float | None = None) -> BytesLike | None:
+    def wait(self, key: RedisKey, timeout: float | None = None) -> bytes | None:
         name, timeout = self._name(key), checked_timeout(timeout)
         end = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            # A second at a time, since close() cannot wake us. The last time without
-            # BLOCK, since BLOCK 0 is for ever.
+            # A second at a time, since close() cannot wake us. The last time
+            # without BLOCK, since BLOCK 0 is for ever.
             seconds = min(max(end - time.monotonic(), 0), 1)
             block = ("BLOCK", math.ceil(1000 * seconds)) if seconds else ()
             if answer := self._ask("XREAD", *block, "STREAMS", name, "0"):
-                [[_, [[_, [_, value]]]]] = answer  # of a stream, an entry, a field
+                [[_, [[_, [_, value]]]]] = answer  # stream, entry, field
                 return bytes(value)
             if not block:
                 return None
@@ -136,8 +137,8 @@ class RedisConnector:
 
     def _name(self, key: RedisKey) -> str:
         if isinstance(key, RedisKey):
-            return f"proxyfuture:{key.id}"  # no key can name what others keep there
-        raise InvalidKeyError(f"key must be made by a RedisConnector, not {key!r}.")
+            return f"proxyfuture:{key.id}"  # so it cannot be another's
+        raise InvalidKeyError(f"key must be a RedisConnector's, not {key!r}.")
 
     def _open_pool(self) -> None:
         self._pool, self._pid = ConnectionPool(**self._options), os.getpid()
@@ -157,17 +158,17 @@ class RedisConnector:
             except redis.ResponseError:  # an answer, too
                 raise
             except BaseException:
-                # Ctrl-C, for instance. The answer is still to come, and would become
-                # that of the next call.
+                # Ctrl-C, for instance. The answer is still to come, and would
+                # become that of the next call.
                 connection.disconnect()
                 raise
             finally:
                 if self._closed:
                     connection.disconnect()
                 pool.release(connection)
-        except (redis.RedisError, UnicodeError) as error:  # the latter: no host's name
+        except (redis.RedisError, UnicodeError) as error:  # UnicodeError: bad host
             raise ConnectorError(
-                f"The Redis server at {self._url} cannot be used: {error} It must "
-                "run, be reachable from here, have room, and accept the password in "
-                "url or, without one, in the environment variable REDISCLI_AUTH."
+                f"The Redis server at {self._url} cannot be used: {error} It "
+                "must run, be reachable from here, have room, and accept the "
+                "password in url or in the environment variable REDISCLI_AUTH."
             ) from error
