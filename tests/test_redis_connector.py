@@ -526,7 +526,6 @@ def test_a_connection_whose_answer_is_under_way_is_not_used_again(
 
 def interrupt_waits(url: str) -> int:
     """Interrupts waits as Ctrl-C would, and looks at the answers to what is asked next."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, it is ignored
     with Store("interrupted", RedisConnector(url), cache_size=0) as store:
         for number in range(20):
             future: ProxyFuture[int] = store.future()
