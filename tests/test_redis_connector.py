@@ -488,8 +488,9 @@ def test_a_key_cannot_name_what_others_keep_in_the_server(
 
 
 def test_the_key_of_another_kind_of_connector_is_refused(connector: RedisConnector) -> None:
+    key: Any = LocalKey(connector.put(b"value").id)
     with pytest.raises(InvalidKeyError, match=r"RedisConnector.*LocalKey"):
-        connector.get(LocalKey(connector.put(b"value").id))  # type: ignore[arg-type]  # the mistake
+        connector.get(key)
 
 
 @pytest.mark.parametrize("value", ["text", 5, None, [1, 2]], ids=repr)
