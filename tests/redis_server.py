@@ -1,0 +1,83 @@
+"""A Redis server of one's own, for the tests of everything that uses one.
+
+A test module takes the fixtures by assigning them: `redis_url = redis_server.redis_url`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# For docs/examples/redis_connector.py, also in processes that tests start.
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+
+def require(found: object, what: str) -> None:
+    """Skips a test that needs what is missing. In CI it fails instead."""
+    if not found:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs {what}")
+
+
+def free_port() -> int:
+    """Returns a port that nobody uses, and that no outgoing connection will get meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 30_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+
+
+class RedisServer:
+    """A `redis-server` for this machine, which may be mistreated.
+
+    Args:
+        directory: Where it keeps its files, if any.
+        options: More of its options, such as `"--requirepass", "secret"`.
+    """
+
+    def __init__(self, directory: Path, *options: object) -> None:
+        require(shutil.which("redis-server"), "the program redis-server")
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        common = "--bind", "127.0.0.1", "--port", self.port, "--dir", directory, "--save", ""
+        self._command = ["redis-server", *map(str, (*common, *options))]
+        self.start()
+
+    def start(self) -> None:
+        """Starts the server, or starts it again, and returns when it serves."""
+        self.process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        output = ""
+        for line in self.process.stdout:
+            output += line
+            if "Ready to accept connections" in line:
+                return
+        self.kill()
+        raise RuntimeError(f"redis-server has ended:\n{output}")
+
+    def kill(self) -> None:
+        """Lets the server die without a word to anybody."""
+        with self.process:  # waits for its end
+            self.process.kill()
+
+    def __enter__(self) -> RedisServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server that a module's tests share."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url

@@ -1,0 +1,376 @@
+"""ProxyStore, both ways: its connectors in this `Store`, and these connectors in its `Store`."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import multiprocessing
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis_server
+from conformance import LIMIT, SETTLING, in_thread
+from redis_server import EXAMPLES, free_port
+from test_manager_connector import eventually
+
+from connectors import (
+    AlreadySetError,
+    DeferrableConnector,
+    FileConnector,
+    LocalConnector,
+    ManagerConnector,
+    WaitableConnector,
+)
+from proxyfuture import ProxyFuture, Store, extract
+
+pytest.importorskip("redis", reason="needs the packages of pip install '.[engines]'")
+pytest.importorskip("proxystore", reason="needs the packages of pip install '.[engines]'")
+pytest.importorskip("aiortc", reason="needs the packages of pip install '.[engines]'")
+
+import proxystore.connectors.file
+import proxystore.connectors.local
+import proxystore.connectors.redis
+import proxystore.store
+from proxystore.connectors.endpoint import EndpointConnector
+from proxystore.endpoint.config import EndpointConfig, EndpointRelayConfig, write_config
+from redis_connector import RedisConnector
+
+redis_url = redis_server.redis_url
+
+CallElsewhere = Callable[..., Any]
+
+HOME = "PROXYSTORE_HOME"
+
+
+@pytest.fixture(scope="module")
+def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """Two of ProxyStore's endpoints, by their ids, each with a home directory of its own.
+
+    They stand for two machines. They find each other through ProxyStore's relay server, and then
+    talk to each other directly.
+    """
+    relay, homes = free_port(), {}
+    programs = [start("proxystore-relay", "--host", "127.0.0.1", "--port", str(relay))]
+    assert eventually(lambda: is_serving(relay))
+    for name in "one", "two":
+        home = tmp_path_factory.mktemp(name)
+        endpoint = EndpointConfig(
+            name=name,
+            uuid=str(uuid.uuid4()),
+            host="127.0.0.1",
+            host_type="static",
+            port=free_port(),
+            # No servers to find out its public address: both are on this machine.
+            relay=EndpointRelayConfig(address=f"ws://127.0.0.1:{relay}", ice_servers=[]),
+        )
+        write_config(endpoint, str(home / name))
+        programs.append(start("proxystore-endpoint", "start", name, "--no-detach", home=home))
+        assert eventually(partial(is_serving, endpoint.port))
+        homes[endpoint.uuid] = home
+    yield homes
+    for program in programs:
+        with program:
+            program.kill()
+
+
+def start(program: str, *arguments: str, home: Path | None = None) -> subprocess.Popen[bytes]:
+    """Starts a program of ProxyStore's in the environment that the tests run in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HOME, str(home))
+        return subprocess.Popen(
+            [str(Path(sys.executable).with_name(program)), *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+def is_serving(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+def produce(future: Any, value: object) -> None:
+    future.set_result(value)
+
+
+def consume(text: str) -> str:
+    return text.upper()
+
+
+# Their connectors in this store
+
+THEIRS = ["local", "file", "redis", "endpoint"]
+
+
+@pytest.fixture
+def theirs(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """A connector of ProxyStore's."""
+    match kind:
+        case "local":
+            return proxystore.connectors.local.LocalConnector()
+        case "file":
+            return proxystore.connectors.file.FileConnector(str(tmp_path / "values"))
+        case "redis":
+            url = urlsplit(request.getfixturevalue("redis_url"))
+            return proxystore.connectors.redis.RedisConnector(url.hostname, url.port)
+        case "endpoint":
+            endpoints = request.getfixturevalue("endpoints")
+            home, _ = endpoints.values()
+            monkeypatch.setenv(HOME, str(home))
+            return EndpointConnector(list(endpoints))
+
+
+@pytest.fixture
+def store(kind: str, theirs: Any) -> Iterator[Store]:
+    with Store(f"{kind} {uuid.uuid4()}", theirs, cache_size=0) as store:
+        yield store
+
+
+@pytest.fixture
+def elsewhere(kind: str, request: pytest.FixtureRequest) -> Iterator[CallElsewhere]:
+    """Calls functions in a process with nothing but its environment and what is pickled to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if kind == "endpoint":
+            _, home = request.getfixturevalue("endpoints").values()
+            patch.setenv(HOME, str(home))
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            yield lambda function, *arguments: process.submit(function, *arguments).result(LIMIT)
+
+
+@pytest.mark.parametrize("kind", THEIRS)
+def test_its_connectors_keep_the_values_of_this_store(store: Store) -> None:
+    assert isinstance(store.connector, DeferrableConnector)
+    key = store.put([1, 2])
+    assert store.exists(key)
+    assert store.get(key) == [1, 2]
+    assert store.proxy_from_key(key) == [1, 2]
+    store.evict(key)
+    assert not store.exists(key)
+    assert store.get(key, "gone") == "gone"
+    proxy = store.proxy("value", evict=True)
+    assert proxy.upper() == "VALUE"
+
+
+@pytest.mark.parametrize("kind", THEIRS)
+def test_its_connectors_carry_the_futures_of_this_store(store: Store) -> None:
+    future: ProxyFuture[str] = store.future()
+    waiters = [in_thread(future.result), in_thread(extract, future.proxy())]
+    time.sleep(SETTLING)
+    assert not future.done()
+    assert not any(waiter.done() for waiter in waiters)
+    future.set_result("value")
+    assert [waiter.result(LIMIT) for waiter in waiters] == ["value", "value"]
+    assert future.done()
+
+
+@pytest.mark.parametrize("kind", ["file", "redis", "endpoint"])
+def test_its_connectors_carry_the_futures_of_this_store_between_processes(
+    store: Store, elsewhere: CallElsewhere
+) -> None:
+    future: ProxyFuture[str] = store.future()
+    consumer = in_thread(elsewhere, consume, future.proxy())
+    time.sleep(SETTLING)
+    future.set_result("from here")
+    assert consumer.result(LIMIT) == "FROM HERE"
+
+    future = store.future()
+    waiter = in_thread(future.result)
+    elsewhere(produce, future, "from there")
+    assert waiter.result(LIMIT) == "from there"
+
+
+@pytest.mark.parametrize("kind", THEIRS)
+def test_with_its_connectors_consumers_get_the_exception_of_the_producer(store: Store) -> None:
+    future: ProxyFuture[str] = store.future()
+    waiter = in_thread(future.result)
+    with pytest.raises(RuntimeError), future:
+        raise RuntimeError("No value today")
+    with pytest.raises(RuntimeError, match="No value today"):
+        waiter.result(LIMIT)
+
+
+@pytest.mark.parametrize("kind", THEIRS)
+def test_with_its_connectors_a_wait_ends_with_its_timeout_or_with_the_store(store: Store) -> None:
+    future: ProxyFuture[str] = store.future()
+    with pytest.raises(TimeoutError):
+        future.result(0.05)
+    waiter = in_thread(future.result)
+    time.sleep(SETTLING)
+    store.close()
+    # A ConnectorError, or what its connector raises when it is closed in the middle of a call.
+    assert waiter.exception(LIMIT) is not None
+
+
+@pytest.mark.parametrize("kind", THEIRS)
+def test_its_connectors_cannot_wake_a_consumer_so_they_are_polled(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not isinstance(store.connector, WaitableConnector)
+    get, gets = store.connector.get, 0
+
+    def counted(key: Any) -> Any:
+        nonlocal gets
+        gets += 1
+        return get(key)
+
+    monkeypatch.setattr(store.connector, "get", counted)
+    future: ProxyFuture[str] = store.future()
+    waiter = in_thread(future.result)
+    assert eventually(lambda: gets > 3)
+    future.set_result("value")
+    assert waiter.result(LIMIT) == "value"
+
+
+@pytest.mark.parametrize("kind", THEIRS)
+def test_with_its_connectors_a_second_result_replaces_the_first(store: Store) -> None:
+    # What is lost: neither its protocol nor its connectors refuse a key that is set.
+    future: ProxyFuture[str] = store.future()
+    future.set_result("first")
+    future.set_result("second")
+    assert future.result() == "second"
+
+
+# These connectors in its store
+
+OURS = ["local", "file", "manager", "redis"]
+
+
+@pytest.fixture
+def ours(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> WaitableConnector[Any]:
+    """A connector of this project."""
+    match kind:
+        case "local":
+            return LocalConnector()
+        case "file":
+            return FileConnector(tmp_path / "values")
+        case "manager":
+            return ManagerConnector()
+        case _:
+            return RedisConnector(request.getfixturevalue("redis_url"))
+
+
+@pytest.fixture
+def their_store(kind: str, ours: Any) -> Iterator[proxystore.store.Store[Any]]:
+    name = f"{kind} {uuid.uuid4()}"
+    with proxystore.store.Store(name, ours, cache_size=0, register=True) as store:
+        yield store
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_these_connectors_keep_the_values_of_its_store(
+    their_store: proxystore.store.Store[Any],
+) -> None:
+    key = their_store.put([1, 2])
+    assert their_store.exists(key)
+    assert their_store.get(key) == [1, 2]
+    assert their_store.proxy_from_key(key) == [1, 2]
+    their_store.evict(key)
+    assert not their_store.exists(key)
+    keys = their_store.put_batch(["one", "two"])
+    assert [their_store.get(key) for key in keys] == ["one", "two"]
+    proxy: Any = their_store.proxy("value", evict=True, populate_target=False)
+    assert proxy.upper() == "VALUE"
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_these_connectors_carry_the_futures_of_its_store(
+    their_store: proxystore.store.Store[Any],
+) -> None:
+    future: Any = their_store.future(polling_interval=0.01)
+    waiters = [in_thread(future.result), in_thread(consume, future.proxy())]
+    time.sleep(SETTLING)
+    assert not future.done()
+    assert not any(waiter.done() for waiter in waiters)
+    future.set_result("value")
+    assert [waiter.result(LIMIT) for waiter in waiters] == ["value", "VALUE"]
+    assert future.done()
+
+
+def open_their_store(name: str, connector: Any) -> None:
+    proxystore.store.Store(name, connector, cache_size=0, register=True)
+
+
+@pytest.mark.parametrize("kind", ["file", "manager", "redis"])
+def test_these_connectors_carry_the_futures_of_its_store_between_processes(
+    kind: str, ours: Any, their_store: proxystore.store.Store[Any], elsewhere: CallElsewhere
+) -> None:
+    if kind == "manager":
+        # In another process, ProxyStore calls the class with config() as its arguments. That is
+        # not how a ManagerConnector is copied, so the other process opens its store by itself.
+        elsewhere(open_their_store, their_store.name, ours)
+
+    future: Any = their_store.future(polling_interval=0.01)
+    waiter = in_thread(future.result)
+    elsewhere(produce, future, "from there")
+    assert waiter.result(LIMIT) == "from there"
+
+    future = their_store.future(polling_interval=0.01)
+    consumer = in_thread(elsewhere, consume, future.proxy())
+    time.sleep(SETTLING)
+    future.set_result("from here")
+    assert consumer.result(LIMIT) == "FROM HERE"
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_these_connectors_refuse_a_second_result_in_its_store_too(
+    their_store: proxystore.store.Store[Any],
+) -> None:
+    future: Any = their_store.future(polling_interval=0.01)
+    future.set_result("first")
+    with pytest.raises(AlreadySetError):
+        future.set_result("second")
+    assert future.result() == "first"
+
+
+# Moving from here to there
+
+GROWING_UP = EXAMPLES / "growing_up"
+
+
+@pytest.mark.parametrize("program", ["before.py", "after.py"])
+def test_the_program_prints_the_same_before_and_after(program: str, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, GROWING_UP / program],
+        capture_output=True,
+        text=True,
+        timeout=3 * LIMIT,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parents[1])},
+    )
+    assert (run.stdout, run.stderr, run.returncode) == (
+        f"{sum(n * n for n in range(100))}\n",
+        "",
+        0,
+    )
+
+
+def test_the_page_shows_each_line_that_changes() -> None:
+    page = (EXAMPLES.parent / "growing-up.md").read_text()
+    shown = "".join(re.findall(r"```diff\n(.*?)```", page, re.DOTALL)).splitlines()
+    before, after = (
+        (GROWING_UP / program).read_text().splitlines()[1:]  # without the docstrings
+        for program in ("before.py", "after.py")
+    )
+    difference = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]
+    assert shown == [line for line in difference if not line.startswith("@@")]
+
+
+def test_the_page_names_tests_that_exist() -> None:
+    named = re.findall(r"`(test_\w+)`", (EXAMPLES.parent / "growing-up.md").read_text())
+    assert named
+    assert set(named) <= set(globals())

@@ -1,0 +1,135 @@
+"""Two programs without a common parent share a future, and nothing but its pickle in a file."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import redis_server
+from conformance import LIMIT as SHORT_LIMIT
+from conformance import SETTLING
+from redis_server import EXAMPLES, require
+from test_manager_connector import AUTHKEY, AUTHKEY_VARIABLE, serving
+
+redis_url = redis_server.redis_url
+
+Start = Callable[..., subprocess.Popen[str]]
+
+# Three programs have to start, maybe on a busy machine.
+LIMIT = 2 * SHORT_LIMIT
+
+GREETING = "I have a text. I do not know it yet.\n"
+PROMPT = "Your text: "
+ANSWER = "PROXY FUTURES has 13 characters.\n"
+
+
+@pytest.fixture(params=["file", "server", "redis"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Where the result is kept, as arguments of new_future.py."""
+    match request.param:
+        case "file":
+            yield "file", str(tmp_path / "values")
+        case "server":
+            with serving() as (_, (host, port)):
+                yield "server", f"{host}:{port}"
+        case "redis":
+            require(find_spec("redis"), "the packages of pip install '.[engines]'")
+            yield "redis", request.getfixturevalue("redis_url")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts one of the programs as another terminal would, in a session of its own."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(program: str, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", EXAMPLES / program, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], AUTHKEY_VARIABLE: AUTHKEY},
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
+
+
+@pytest.fixture
+def file(start: Start, place: tuple[str, str], tmp_path: Path) -> str:
+    """The name of a file with the pickle of a future. The program that made it has ended."""
+    program = start("new_future.py", "future.pickle", *place)
+    assert program.communicate(timeout=LIMIT) == ("", "")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["future.pickle"]
+    return "future.pickle"
+
+
+def finish(program: subprocess.Popen[str], typed: str | None = None) -> tuple[str, str, int]:
+    output, errors = program.communicate(typed, timeout=LIMIT)
+    return output, errors, program.returncode
+
+
+def read(program: subprocess.Popen[str], characters: int) -> str:
+    assert program.stdout is not None
+    return program.stdout.read(characters)
+
+
+def test_the_consumer_starts_first_and_is_woken(start: Start, file: str) -> None:
+    consumers = [start("consume.py", file) for _ in range(2)]
+    for consumer in consumers:
+        assert read(consumer, len(GREETING)) == GREETING
+    time.sleep(SETTLING)
+    assert [consumer.poll() for consumer in consumers] == [None, None]
+    assert finish(start("produce.py", file), "Proxy futures\n") == (PROMPT, "", 0)
+    for consumer in consumers:
+        assert finish(consumer) == (ANSWER, "", 0)
+
+
+def test_the_producer_starts_first_and_both_are_there(start: Start, file: str) -> None:
+    producer = start("produce.py", file)
+    assert read(producer, len(PROMPT)) == PROMPT
+    consumer = start("consume.py", file)
+    assert read(consumer, len(GREETING)) == GREETING
+    assert finish(producer, "Proxy futures\n") == ("", "", 0)
+    assert finish(consumer) == (ANSWER, "", 0)
+
+
+def test_the_producer_has_ended_before_the_consumer_starts(start: Start, file: str) -> None:
+    assert finish(start("produce.py", file), "Proxy futures\n") == (PROMPT, "", 0)
+    for _ in range(2):
+        assert finish(start("consume.py", file)) == (GREETING + ANSWER, "", 0)
+
+
+def test_the_consumer_gets_the_error_of_the_producer(start: Start, file: str) -> None:
+    consumer = start("consume.py", file)
+    assert read(consumer, len(GREETING)) == GREETING
+    for program in start("produce.py", file), consumer:
+        _, errors, code = finish(program, "")
+        assert "EOFError: EOF when reading a line" in errors
+        assert code == 1
+
+
+def test_a_place_that_is_none_is_answered_with_how_to_say_it(start: Start) -> None:
+    _, errors, code = finish(start("new_future.py", "future.pickle"))
+    assert "new_future.py future.pickle redis URL" in errors
+    assert code == 1
+
+
+def test_the_page_shows_what_the_programs_print() -> None:
+    page = (EXAMPLES.parent / "two-programs.md").read_text()
+    shown = "".join(re.findall(r"```text\n(.*?)```", page, re.DOTALL))
+    assert shown == f"{GREETING}{ANSWER}{PROMPT}Proxy futures\n"
