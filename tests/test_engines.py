@@ -17,11 +17,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "examples"))
 
 import engines
+from connectors import FileConnector, ManagerConnector
 from engines import InvokeRemote, walk_through
 from foo_bar import report_failure
 from one_second import MyData
-
-from connectors import FileConnector, ManagerConnector
 from proxyfuture import ProxyFuture, ProxyResolveError, Store, call_with_proxies, is_resolved
 
 EXAMPLES = Path(engines.__file__).parent
@@ -111,7 +110,7 @@ def test_the_program_prints_the_time_for_each_order_and_each_way(engine: str) ->
         text=True,
         timeout=100,
     )
-    assert (program.stderr, program.returncode) == ("", 0)
+    assert program.returncode == 0, program.stderr  # where Dask complains of a slow machine
     rows = re.findall(r"^(\w+) +(\w+) +[\d.]+ s +([\d.]+) s$", program.stdout, re.MULTILINE)
     assert [row[:2] for row in rows] == [
         ("foo", "future"),

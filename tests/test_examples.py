@@ -20,7 +20,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "examples"))
 
 import foo_bar
-
 from connectors import FileConnector, ManagerConnector
 from proxyfuture import ProxyFuture, ProxyResolveError, Store
 

@@ -28,11 +28,9 @@ from typing import Any, NamedTuple, Protocol
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the modules, in a clone
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # the tasks
 
-from one_second import MyData, Span, bar, foo, unseal
-
 from connectors import FileConnector
+from one_second import MyData, Span, bar, foo, unseal
 from proxyfuture import ProxyFuture, Store, call_with_proxies
-
 
 HERE = Path(__file__).resolve().parent
 
@@ -87,8 +85,8 @@ def walk_through(
 
 # --8<-- [start:process-pool]
 @contextlib.contextmanager
-def process_pool() -> Iterator[InvokeRemote]:
-    with ProcessPoolExecutor(max_workers=2) as executor:
+def process_pool(workers: int = 2) -> Iterator[InvokeRemote]:
+    with ProcessPoolExecutor(workers) as executor:
         yield executor.submit
 
 
@@ -97,7 +95,7 @@ def process_pool() -> Iterator[InvokeRemote]:
 
 # --8<-- [start:dask]
 @contextlib.contextmanager
-def dask() -> Iterator[InvokeRemote]:
+def dask(workers: int = 2) -> Iterator[InvokeRemote]:
     from distributed import Client, LocalCluster
 
     def invoke_remote(function: Callable[..., Any], *arguments: object) -> Running:
@@ -108,7 +106,9 @@ def dask() -> Iterator[InvokeRemote]:
 
     with (
         # The dashboard on any free port, for this machine only.
-        LocalCluster(2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+        ) as cluster,
         Client(cluster) as client,
     ):
         yield invoke_remote
@@ -162,7 +162,7 @@ def parsl() -> Iterator[InvokeRemote]:
 def mpi() -> Iterator[InvokeRemote]:
     from mpi4py.futures import MPIPoolExecutor
 
-    with MPIPoolExecutor(max_workers=2) as executor:
+    with MPIPoolExecutor(2) as executor:
         yield executor.submit
 
 
@@ -187,7 +187,7 @@ def ssh(host: str = "localhost", *options: str) -> Iterator[InvokeRemote]:
         )
         return pickle.loads(process.stdout)
 
-    with ThreadPoolExecutor(max_workers=2) as executor:  # each thread waits for one remote process
+    with ThreadPoolExecutor(2) as executor:  # each thread waits for one remote process
 
         def invoke_remote(function: Callable[..., Any], *arguments: object) -> Running:
             return executor.submit(call, function, *arguments)
