@@ -123,8 +123,7 @@ def test_the_program_prints_the_time_for_each_order_and_each_way(engine: str) ->
 
 def test_bar_uses_what_foo_made(process_pool: InvokeRemote, tmp_path: Path) -> None:
     with Store("engines", FileConnector(tmp_path / "store")) as store:
-        timing = walk_through(process_pool, store)
-    assert timing.foo.total == timing.bar.total == 6
+        assert walk_through(process_pool, store).result == 6
 
 
 # What Dask does with arguments, and when a worker dies
@@ -159,6 +158,24 @@ def test_dask_takes_a_proxy_that_knows_its_type_as_it_is(
         proxy = future.proxy(timeout=0)
         submitted = client.submit(is_resolved, proxy, pure=False)
         assert submitted.result() is False
+
+
+def seceding_bar(data: MyData) -> int:
+    from distributed import secede
+
+    secede()
+    return sum(data.values)
+
+
+def test_consumers_that_secede_leave_the_workers_to_their_producer(
+    dask: InvokeRemote, tmp_path: Path
+) -> None:
+    with Store("engines", FileConnector(tmp_path / "store")) as store:
+        future = store.future(MyData)
+        # More than there are workers, each of which runs one task at a time.
+        running = [dask(seceding_bar, future.proxy(timeout=PATIENCE)) for _ in range(4)]
+        dask(produce, future).result()
+        assert [bar.result() for bar in running] == [6] * 4
 
 
 def total(data: MyData) -> int:

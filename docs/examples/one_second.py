@@ -9,40 +9,31 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
 
 from proxyfuture import ProxyFuture
 
 
+# --8<-- [start:tasks]
 @dataclass
 class MyData:
     values: list[int]
 
 
-class Span(NamedTuple):
-    """When a task ran, on the clock of its machine, in seconds."""
-
-    started: float
-    finished: float
-    total: int
-
-
-def foo(future: ProxyFuture[MyData]) -> Span:
+def foo(future: ProxyFuture[MyData]) -> None:
     with future:
-        started = time.time()
         time.sleep(1)
-        data = MyData([1, 2, 3])
-        future.set_result(data)
-        return Span(started, time.time(), sum(data.values))
+        future.set_result(MyData([1, 2, 3]))
 
 
-def bar(data: MyData) -> Span:
-    started = time.time()
+def bar(data: MyData) -> int:
     time.sleep(1)  # what does not need the data
-    total = sum(data.values)  # blocks until foo sets the result
-    return Span(started, time.time(), total)
+    return sum(data.values)  # blocks until foo sets the result
+
+
+# --8<-- [end:tasks]
 
 
 # --8<-- [start:unseal]
