@@ -25,7 +25,7 @@ DOCS = Path(pipeline.__file__).parents[1]
 
 SMALL = {
     "pipeline": "--tasks=3 --seconds=0.2 --megabytes=1 --fractions=0,0.5 --rounds=1",
-    "scale": "--futures=100 --waiters=10 --gigabytes=0.01",
+    "scale": "--futures=100 --waiters=10 --gigabytes=0.01 --watch=0.1",
 }
 
 

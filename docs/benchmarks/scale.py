@@ -134,8 +134,8 @@ def many_futures(store: Store, medium: Medium, count: int) -> dict[str, float]:
     }
 
 
-def many_waiters(store: Store, medium: Medium, count: int) -> dict[str, float]:
-    """Has threads wait for a future each. Of a server's costs, one waiter's are added to theirs."""
+def many_waiters(store: Store, medium: Medium, count: int, watch: float) -> dict[str, float]:
+    """Has threads wait for a future each. What a server spends on them counts, too."""
     involved = {os.getpid(), medium.process}
 
     def total(figure: Callable[[int], float]) -> float:
@@ -146,10 +146,10 @@ def many_waiters(store: Store, medium: Medium, count: int) -> dict[str, float]:
     threads = [threading.Thread(target=future.result) for future in futures]
     for thread in threads:
         thread.start()
-    time.sleep(3)  # by now they all wait, and those who poll do it as rarely as they ever do
+    time.sleep(watch)  # by now they all wait, and those who poll do it as rarely as they ever do
     waiting = total(memory) - before
     used, start = total(cpu), time.perf_counter()
-    time.sleep(3)
+    time.sleep(watch)
     busy = (total(cpu) - used) / (time.perf_counter() - start)
     waking = time.perf_counter()
     for future in futures:
@@ -177,7 +177,9 @@ def many_bytes(store: Store, medium: Medium, total: float) -> dict[str, float]:
     return {"put": put / size, "get": got / size, "held": held / size}
 
 
-def measure_one(name: str, futures: int, waiters: int, gigabytes: float) -> dict[str, Any]:
+def measure_one(
+    name: str, futures: int, waiters: int, gigabytes: float, watch: float
+) -> dict[str, Any]:
     """Measures one connector. Runs in a process of its own."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a waiter may be an open file
@@ -188,7 +190,9 @@ def measure_one(name: str, futures: int, waiters: int, gigabytes: float) -> dict
         return {
             "connector": name,
             "bytes": many_bytes(store, medium, gigabytes * 1e9),
-            "waiters": {str(each): many_waiters(store, medium, each) for each in (few, waiters)},
+            "waiters": {
+                str(each): many_waiters(store, medium, each, watch) for each in (few, waiters)
+            },
             "futures": many_futures(store, medium, futures),
         }
 
@@ -206,7 +210,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     for name in names:
         note(f"{name} ...")
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-            arguments = name, options.futures, options.waiters, options.gigabytes
+            arguments = name, options.futures, options.waiters, options.gigabytes, options.watch
             results.append(executor.submit(measure_one, *arguments).result())
     return {
         "futures": options.futures,
@@ -305,6 +309,7 @@ def command_line() -> argparse.Namespace:
     add("--futures", type=int, default=100_000)
     add("--waiters", type=int, default=2_000)
     add("--gigabytes", type=float, default=2.0)
+    add("--watch", type=float, default=3.0, help="for how many seconds to look at waiters")
     add("--json", type=Path, metavar="FILE", help="where to keep what was measured")
     add("--page", action="store_true", help="measure nothing; make the page from what is kept")
     return parser.parse_args()

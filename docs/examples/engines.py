@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -86,7 +87,7 @@ def walk_through(
 # --8<-- [start:process-pool]
 @contextlib.contextmanager
 def process_pool(workers: int = 2) -> Iterator[InvokeRemote]:
-    with ProcessPoolExecutor(workers) as executor:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as executor:
         yield executor.submit
 
 
