@@ -185,7 +185,7 @@ def produce(store: Store, key: Any, data: bytes) -> tuple[float, float]:
 
 
 def consume(store: Store, key: Any) -> float:
-    store.connector.wait(key)  # type: ignore[attr-defined]
+    bytes(store.connector.wait(key))  # type: ignore[attr-defined]  # a copy, as the store makes it
     return time.monotonic()  # on a clock that the processes of a machine share
 
 
@@ -277,8 +277,8 @@ def races(
     for turn in range(rounds):
         for number, plan in enumerate(plans):
             for entrant, its_times in zip(entrants, times, strict=True):
-                # One after the other takes the same at each fraction: one round of them is enough.
-                if turn == 0 or not entrant.is_sequential:
+                # One after the other takes the same at every fraction. A few are enough.
+                if not entrant.is_sequential or (turn == 0 and number % 3 == 0):
                     took = makespan(invoke_remote, entrant, plan)
                     its_times[number].append(took)
                     note(
