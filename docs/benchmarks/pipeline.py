@@ -359,6 +359,12 @@ def machine() -> dict[str, Any]:
     return {"cores": os.cpu_count(), "load": os.getloadavg()[1], "versions": versions}
 
 
+def described(machine: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    load = f"load average {machine['load']:.1f} at the end, this program's part included"
+    return f"Measured on {machine['cores']} cores ({load}) with {versions}."
+
+
 def note(line: str) -> None:
     """Shows progress."""
     print(line, file=sys.stderr, flush=True)
@@ -366,7 +372,7 @@ def note(line: str) -> None:
 
 # The tables
 
-ENGINES = {"process-pool": "process pool", "dask": "Dask"}
+ENGINES = {"process-pool": "pool", "dask": "Dask"}
 
 Rows = list[list[str]]
 
@@ -384,6 +390,7 @@ def tables(report: dict[str, Any]) -> str:
             "What one hop from task to task costs, in milliseconds:",
             markdown(budget_rows(report)),
             "\n".join(f"- {line}" for line in verdicts(report)),
+            described(report["machine"]),
         ]
     )
 
@@ -422,8 +429,8 @@ def pipelined(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def title(result: dict[str, Any]) -> str:
-    name = "ProxyStore, " if result["name"] == "ProxyStore" else ""
-    return f"{name}{ENGINES[result['engine']]}, {result['medium']}"
+    what = "ProxyStore" if result["name"] == "ProxyStore" else result["medium"]
+    return f"{ENGINES[result['engine']]}, {what}"
 
 
 def pipelined_rows(report: dict[str, Any], form: str, *, divided: bool) -> Rows:
@@ -506,8 +513,8 @@ def beside(peer: dict[str, Any], result: dict[str, Any]) -> bool:
 # The pictures
 
 SCHEMES = {  # text, and the lines in the order below
-    "light": ["#212121", "#9e9e9e", "#00796b", "#3f51b5", "#d84315"],
-    "dark": ["#e0e0e0", "#757575", "#4db6ac", "#8c9eff", "#ffab40"],
+    "light": ["#212121", "#9e9e9e", "#00796b", "#3f51b5", "#8e24aa", "#d84315"],
+    "dark": ["#e0e0e0", "#9e9e9e", "#4db6ac", "#8c9eff", "#e07be0", "#ffab40"],
 }
 
 
@@ -538,9 +545,9 @@ def draw(report: dict[str, Any], scheme: str, file: Path) -> None:
         figures = [published(report, way, fraction) for fraction in fractions]
         lines[name] = [figure or math.nan for figure in figures]
     for result in pipelined(report):
-        if (result["engine"], result["medium"]) == ("dask", "Redis"):
-            name = "ProxyStore, here" if result["name"] == "ProxyStore" else "this project, here"
-            lines[name] = [min(times) for times in result["makespans"]]
+        if result["engine"] == "dask":
+            name = "ProxyStore" if result["name"] == "ProxyStore" else "this project"
+            lines[f"{name}, {result['medium']}"] = list(map(min, result["makespans"]))
     with pyplot.rc_context(style):
         figure, (above, below) = pyplot.subplots(
             2, 1, figsize=(5.5, 7.5), sharex=True, height_ratios=[3, 2], layout="constrained"
@@ -548,7 +555,7 @@ def draw(report: dict[str, Any], scheme: str, file: Path) -> None:
         above.plot(fractions, ideals, color=text, linestyle=":", label="ideal")
         for (name, values), colour in zip(lines.items(), colours, strict=False):
             above.plot(fractions, values, color=colour, label=name, marker="o", markersize=4)
-            if not name.startswith("one"):
+            if "one after" not in name:
                 ratios = [value / ideal for value, ideal in zip(values, ideals, strict=True)]
                 below.plot(fractions, ratios, color=colour, marker="o", markersize=4)
         below.axhline(1, color=text, linestyle=":")

@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from connectors import Connector, FileConnector, LocalConnector, ManagerConnector
-from pipeline import machine, markdown, note, redis_server
+from pipeline import described, machine, markdown, note, redis_server
 from proxyfuture import ProxyFuture, Store
 
 KEPT = Path(__file__).with_name("scale.json")
@@ -234,6 +234,7 @@ def tables(report: dict[str, Any]) -> str:
             markdown(waiters_rows(report)),
             f"Values of {report['gigabytes']:g} GB in all, measured, and a hundred, computed:",
             markdown(bytes_rows(report)),
+            described(report["machine"]),
         ]
     )
 
