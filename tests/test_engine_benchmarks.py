@@ -87,7 +87,7 @@ def test_a_small_measurement_of_scale_says_what_each_connector_costs(tmp_path: P
     for result in report["results"]:
         assert result["futures"]["set"] > 0
         assert result["bytes"]["put"] > 0
-        assert all(one["serve"] > 0 for one in result["waiters"].values())
+        assert result["waiters"]["serve"] > 0
 
 
 # What the pages show
