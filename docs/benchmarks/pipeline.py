@@ -255,7 +255,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "seconds": options.seconds,
         "size": plans[0].size,
         "fractions": options.fractions,
-        "rounds": options.rounds,
         "machine": machine(),
         "copy": copying(plans[0].size),
         "results": results,
@@ -379,9 +378,11 @@ Rows = list[list[str]]
 
 def tables(report: dict[str, Any]) -> str:
     """Returns the tables, in Markdown."""
+    rounds = {len(times) for result in pipelined(report) for times in result["makespans"]}
+    best_of = " or ".join(map(str, sorted(rounds)))
     return "\n\n".join(
         [
-            f"Makespans in seconds, the best of {report['rounds']}:",
+            f"Makespans in seconds, the best of {best_of}:",
             markdown(pipelined_rows(report, "{:.2f}", divided=False)),
             "The same, divided by the ideal:",
             markdown(pipelined_rows(report, "{:.3f}", divided=True)),
