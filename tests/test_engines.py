@@ -1,0 +1,223 @@
+"""The walkthrough on engines: real worker processes of the standard library's pool and of Dask."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "examples"))
+
+import engines
+from connectors import FileConnector, ManagerConnector
+from engines import InvokeRemote, walk_through
+from foo_bar import report_failure
+from one_second import MyData
+from proxyfuture import ProxyFuture, ProxyResolveError, Store, call_with_proxies, is_resolved
+
+EXAMPLES = Path(engines.__file__).parent
+
+# How long a test waits for what should happen at once, in seconds.
+PATIENCE = 30
+
+
+def need_dask() -> None:
+    """Skips a test where Dask is missing. In CI it has to be there."""
+    if os.environ.get("CI"):
+        import distributed  # noqa: F401
+    else:
+        pytest.importorskip("distributed", reason="needs Dask: pip install '.[engines]'")
+
+
+@pytest.fixture(scope="module")
+def dask() -> Iterator[InvokeRemote]:
+    need_dask()
+    with engines.dask() as invoke_remote:
+        yield invoke_remote
+
+
+@pytest.fixture(scope="module")
+def process_pool() -> Iterator[InvokeRemote]:
+    with engines.process_pool() as invoke_remote:
+        yield invoke_remote
+
+
+@pytest.fixture(params=["process_pool", "dask"])
+def invoke_remote(request: pytest.FixtureRequest) -> InvokeRemote:
+    fixture: InvokeRemote = request.getfixturevalue(request.param)
+    return fixture
+
+
+@pytest.fixture(params=["file", "manager"])
+def store(
+    request: pytest.FixtureRequest, invoke_remote: InvokeRemote, tmp_path: Path
+) -> Iterator[Store]:
+    connector = FileConnector(tmp_path / "store") if request.param == "file" else ManagerConnector()
+    with Store("engines", connector) as store:
+        yield store
+
+
+# Two tasks that can only end if both run at the same time. No test has to look at a clock.
+
+
+def meeting_foo(future: ProxyFuture[MyData], bar_is_here: list[ProxyFuture[bool]]) -> None:
+    with future:
+        bar_is_here[0].result(timeout=PATIENCE)
+        future.set_result(MyData([1, 2, 3]))
+
+
+def meeting_bar(data: MyData, bar_is_here: list[ProxyFuture[bool]]) -> int:
+    bar_is_here[0].set_result(True)
+    return sum(data.values)
+
+
+@pytest.mark.parametrize("given", ["future", "proxy"])
+@pytest.mark.parametrize("first", ["foo", "bar"])
+def test_foo_and_bar_run_at_the_same_time(
+    invoke_remote: InvokeRemote, store: Store, first: str, given: str
+) -> None:
+    future = store.future(MyData)
+    bar_is_here: list[ProxyFuture[bool]] = [store.future()]  # a list stays as it is
+    calls: dict[str, tuple[Any, ...]] = {
+        "foo": (meeting_foo, future, bar_is_here),
+        "bar": (meeting_bar, future.proxy(timeout=PATIENCE), bar_is_here),
+    }
+    if given == "future":
+        calls["bar"] = (call_with_proxies, meeting_bar, future, bar_is_here)
+    second = "bar" if first == "foo" else "foo"
+
+    running = {name: invoke_remote(*calls[name]) for name in (first, second)}
+
+    running["foo"].result()
+    assert running["bar"].result() == 6
+
+
+@pytest.mark.parametrize("engine", ["process-pool", "dask"])
+def test_the_program_prints_the_time_for_each_order_and_each_way(engine: str) -> None:
+    if engine == "dask":
+        need_dask()
+    program = subprocess.run(
+        [sys.executable, EXAMPLES / "engines.py", engine],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert program.returncode == 0, program.stderr  # where Dask complains of a slow machine
+    rows = re.findall(r"^(\w+) +(\w+) +[\d.]+ s +([\d.]+) s$", program.stdout, re.MULTILINE)
+    assert [row[:2] for row in rows] == [
+        ("foo", "future"),
+        ("foo", "proxy"),
+        ("bar", "future"),
+        ("bar", "proxy"),
+    ]
+    assert all(float(total) >= 1 for *_, total in rows)
+
+
+def test_bar_uses_what_foo_made(process_pool: InvokeRemote, tmp_path: Path) -> None:
+    with Store("engines", FileConnector(tmp_path / "store")) as store:
+        assert walk_through(process_pool, store).result == 6
+
+
+# What Dask does with arguments, and when a worker dies
+
+
+def test_dask_takes_a_future_as_it_is(dask: InvokeRemote, tmp_path: Path) -> None:
+    from distributed import default_client
+
+    client = default_client()
+    with Store("engines", FileConnector(tmp_path / "store")) as store:
+        future = store.future(MyData)
+        running_bar = client.submit(call_with_proxies, total, future)
+        client.submit(produce, future).result()
+        assert running_bar.result() == 6
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=ProxyResolveError,
+    reason="Dask asks for __dask_future__, and an unresolved proxy has to wait for its target "
+    "before it can tell that it has no such attribute, also if it knows its type.",
+)
+def test_dask_takes_a_proxy_that_knows_its_type_as_it_is(
+    dask: InvokeRemote, tmp_path: Path
+) -> None:
+    from distributed import default_client
+
+    client = default_client()
+    with Store("engines", FileConnector(tmp_path / "store")) as store:
+        future = store.future(MyData)
+        # Should Dask ask the proxy anything, then it fails at once.
+        proxy = future.proxy(timeout=0)
+        submitted = client.submit(is_resolved, proxy, pure=False)
+        assert submitted.result() is False
+
+
+def seceding_bar(data: MyData) -> int:
+    from distributed import secede
+
+    secede()
+    return sum(data.values)
+
+
+def test_consumers_that_secede_leave_the_workers_to_their_producer(
+    dask: InvokeRemote, tmp_path: Path
+) -> None:
+    with Store("engines", FileConnector(tmp_path / "store")) as store:
+        future = store.future(MyData)
+        # More than there are workers, each of which runs one task at a time.
+        running = [dask(seceding_bar, future.proxy(timeout=PATIENCE)) for _ in range(4)]
+        dask(produce, future).result()
+        assert [bar.result() for bar in running] == [6] * 4
+
+
+def total(data: MyData) -> int:
+    return sum(data.values)
+
+
+def produce(future: ProxyFuture[MyData]) -> None:
+    with future:
+        future.set_result(MyData([1, 2, 3]))
+
+
+def die_at_first(future: ProxyFuture[MyData], marker: Path) -> None:
+    with future:
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        future.set_result(MyData([1, 2, 3]))
+
+
+def test_dask_runs_a_producer_again_whose_worker_was_killed(
+    dask: InvokeRemote, tmp_path: Path
+) -> None:
+    with Store("engines", FileConnector(tmp_path / "store")) as store:
+        future = store.future(MyData)
+        dask(die_at_first, future, tmp_path / "marker").result()
+        assert future.result(timeout=PATIENCE) == MyData([1, 2, 3])
+
+
+def die(future: ProxyFuture[MyData]) -> None:
+    with future:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_bar_gets_an_error_when_dask_gives_up_foo(dask: InvokeRemote, tmp_path: Path) -> None:
+    from dask import config
+
+    with (
+        config.set({"distributed.scheduler.allowed-failures": 0}),
+        Store("engines", FileConnector(tmp_path / "store")) as store,
+    ):
+        future = store.future(MyData)
+        running_foo = dask(die, future)
+        running_foo.add_done_callback(partial(report_failure, future))
+        with pytest.raises(Exception, match="KilledWorker"):
+            future.result(timeout=PATIENCE)
