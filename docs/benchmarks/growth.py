@@ -137,7 +137,7 @@ def wait_in_process(futures: list[ProxyFuture[int]], ready: Any) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a waiter may be an open file
     threads = wait_in_threads(futures)
-    time.sleep(1)  # by now they all wait
+    time.sleep(0.2 + len(futures) / 1000)  # by now they all wait
     ready.send(None)
     for thread in threads:
         thread.join()

@@ -72,17 +72,19 @@ def draw(report: Report, directory: Path) -> None:
 
 
 def _bars(table: TableReport) -> list[Bar]:
-    bars = []
+    groups = {}
     for case in table["cases"]:
-        group = [
+        groups[case] = [
             Bar(name, length, _is_this(table, name), _goal(table, case, name))
             for name in table["medians"]
             if (length := multiple(table, case, name)) is not None
         ]
-        if group and len(table["cases"]) > 1:
-            bars.append(Bar(case.strip("`")))
-        bars += group
-    return bars
+    shown = {case: group for case, group in groups.items() if group}
+    return [
+        bar
+        for case, group in shown.items()
+        for bar in ([Bar(case.strip("`"))] if len(shown) > 1 else []) + group
+    ]
 
 
 def _is_this(table: TableReport, contestant: str) -> bool:

@@ -81,39 +81,35 @@ def multiple(table: TableReport, case: str, contestant: str) -> float | None:
     return ratio(table, case, contestant, table["baseline"])
 
 
-# As text
+# As text, in Markdown that is legible as it stands
 
 
-def in_words(report: Report) -> dict[str, str]:
-    """Returns a text in Markdown for each table, and one for the machine, by name."""
-    texts = {table["name"]: _table_in_words(table) for table in report["tables"]}
-    return {"machine": _machine_in_words(report), **texts}
+def in_words(table: TableReport, picture: str = "") -> str:
+    """Returns what a table says: what is compared, the figures, and which goals are met."""
+    head = [f"median of {table['rounds']}", *table["cases"]]
+    figures = [
+        [contestant, *(_cell(table, case, contestant) for case in table["cases"])]
+        for contestant in table["medians"]
+    ]
+    goals = [_goal_row(table, goal) for goal in table["goals"]]
+    missing = "; ".join(f"{name} ({reason})" for name, reason in table["missing"].items())
+    paragraphs = [
+        f"{table['compared']} In brackets: as a multiple of {table['baseline']}.",
+        picture,
+        _aligned([head, *figures]),
+        _aligned([["goal", "reached", ""], *goals]),
+        f"Not measured: {missing}." if missing else "",
+    ]
+    return "\n\n".join(filter(None, paragraphs))
 
 
-def _machine_in_words(report: Report) -> str:
+def machine_in_words(report: Report) -> str:
     machine, versions = report["machine"], report["versions"]
     packages = ", ".join(f"{name} {number}" for name, number in versions.items())
     return (
         f"{machine['cores']} cores, {machine['system']}, {machine['python']}; "
         f"{packages or 'none of the peers is installed'}."
     )
-
-
-def _table_in_words(table: TableReport) -> str:
-    head = [f"median of {table['rounds']}", *table["cases"]]
-    rows = [
-        [contestant, *(_cell(table, case, contestant) for case in table["cases"])]
-        for contestant in table["medians"]
-    ]
-    paragraphs = [
-        _aligned([head, *rows]),
-        f"In brackets: as a multiple of {table['baseline']}. {table['compared']}",
-        _aligned([["goal", "reached", ""], *(_goal_row(table, goal) for goal in table["goals"])]),
-    ]
-    if table["missing"]:
-        missing = "; ".join(f"{name} ({reason})" for name, reason in table["missing"].items())
-        paragraphs.append(f"Not measured: {missing}.")
-    return "\n\n".join(paragraphs)
 
 
 def _cell(table: TableReport, case: str, contestant: str) -> str:
@@ -151,7 +147,6 @@ def _goal_row(table: TableReport, goal: dict[str, Any]) -> list[str]:
 
 
 def _aligned(rows: list[list[str]]) -> str:
-    """Returns a table in Markdown that is legible as it stands."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     head, *body = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"

@@ -68,10 +68,10 @@ def main() -> None:
         if not arguments.only or table.name in arguments.only:
             result = measure(table, quick=arguments.quick)
             results.append(result)
-            words = report.in_words(report.as_json([result]))
-            print(f"\n{table.title} ({table.name})\n\n{words[table.name]}", flush=True)
+            [words] = map(report.in_words, report.as_json([result])["tables"])
+            print(f"\n{table.title} ({table.name})\n\n{words}", flush=True)
     measured = report.as_json(results)
-    print(f"\n{report.in_words(measured)['machine']}")
+    print(f"\n{report.machine_in_words(measured)}")
     if arguments.json:
         write_json(measured, arguments.json)
     if arguments.pictures:
@@ -99,19 +99,19 @@ def draw_pictures(measured: report.Report, directory: Path) -> None:
 
 
 def figures(measured: report.Report) -> str:
-    """Returns what the page includes: a section for each table, and one for the machine."""
-    titles = {table["name"]: table["title"] for table in measured["tables"]}
-    sections = []
-    for name, words in report.in_words(measured).items():
-        pictures = [
-            f"![{titles[name]}, as bars. The table below has the figures.]"
-            f"(benchmarks/pictures/{name}.{scheme}.svg#only-{scheme})"
+    """Returns what the page includes: a section for the machine, and one for each table."""
+    sections = {"machine": report.machine_in_words(measured)}
+    for table in measured["tables"]:
+        picture = "\n".join(
+            f"![{table['title']}, as bars. The table below has the figures.]"
+            f"(benchmarks/{PICTURES.name}/{table['name']}.{scheme}.svg#only-{scheme})"
             for scheme in SCHEMES
-            if name in titles
-        ]
-        body = "\n".join([*pictures, "", words]).lstrip()
-        sections.append(f"<!-- --8<-- [start:{name}] -->\n{body}\n<!-- --8<-- [end:{name}] -->\n")
-    return "\n".join(sections)
+        )
+        sections[table["name"]] = report.in_words(table, picture)
+    return "\n".join(
+        f"<!-- --8<-- [start:{name}] -->\n{text}\n<!-- --8<-- [end:{name}] -->\n"
+        for name, text in sections.items()
+    )
 
 
 if __name__ == "__main__":

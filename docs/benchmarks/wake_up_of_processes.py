@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -36,6 +37,8 @@ def consume(inbox: Connection[Any, Any]) -> None:
 
 
 def wake_up(bench: Bench, new_future: Callable[[], Any], wait: float) -> Sample:
+    if bench.quick:
+        wait = min(wait, 0.3)
     ours, theirs = multiprocessing.Pipe()
     context = multiprocessing.get_context("spawn")
     consumer = context.Process(target=consume, args=(theirs,), daemon=True)
@@ -56,28 +59,27 @@ def wake_up(bench: Bench, new_future: Callable[[], Any], wait: float) -> Sample:
     return sample
 
 
-def this(open_store: Callable[[Bench], Any], wait: float) -> Callable[[Bench], Sample]:
-    return lambda bench: wake_up(bench, open_store(bench).future, wait)
-
-
-def proxystore(bench: Bench, wait: float) -> Sample:
-    store = stores.proxystore_redis(bench)
-    return wake_up(bench, lambda: store.future(polling_interval=0.001), wait)
+def through(
+    open_store: Callable[[Bench], Any], wait: float, **options: float
+) -> Callable[[Bench], Sample]:
+    return lambda bench: wake_up(bench, partial(open_store(bench).future, **options), wait)
 
 
 def contestants(wait: float, apart: float = 0) -> dict[str, Callable[[Bench], Sample]]:
-    """Returns those who wait so many seconds, each so much longer than the one before."""
+    """Returns those who wait so many seconds, each so much longer than the one before.
+
+    The one that polls most is the first, since it would disturb the others at their turn.
+    """
 
     def pipe(bench: Bench) -> Sample:
         return wake_up(bench, PipeFuture, wait + apart)
 
     return {
-        # First the one that polls most, which would disturb the others if they came earlier.
-        "ProxyStore, Redis": lambda bench: proxystore(bench, wait),
         "multiprocessing.Pipe": pipe,
-        "proxyfuture, manager": this(stores.manager, wait + 2 * apart),
-        "proxyfuture, Redis example": this(stores.redis, wait + 3 * apart),
-        "proxyfuture, file": this(stores.file, wait + 4 * apart),
+        "proxyfuture, manager": through(stores.manager, wait + 2 * apart),
+        "proxyfuture, file": through(stores.file, wait + 3 * apart),
+        "proxyfuture, Redis example": through(stores.redis, wait + 4 * apart),
+        "ProxyStore, Redis": through(stores.proxystore_redis, wait, polling_interval=0.001),
     }
 
 
