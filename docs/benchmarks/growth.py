@@ -102,15 +102,15 @@ def cost_of_set(store: Store, times: int = 20) -> float:
 
 
 def waiters(
-    bench: Bench, store: Store, count: int
+    bench: Bench, medium: str, store: Store, count: int
 ) -> Callable[[], contextlib.AbstractContextManager[None]]:
     """Starts `count` threads that wait. Returns what to enter to have them awake for a while.
 
-    Except for a local connector, they are in another process, which is stopped in between: it
-    must not take time from the others.
+    All but the local ones are in another process, which is stopped in between: it must not take
+    time from the others.
     """
     futures: list[ProxyFuture[int]] = [store.future() for _ in range(count)]
-    if "Local" in repr(store):
+    if medium == "local":
         wait_in_threads(futures)
         return contextlib.nullcontext
     context = multiprocessing.get_context("spawn")

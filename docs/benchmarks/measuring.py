@@ -178,16 +178,18 @@ def measure(table: Table, *, quick: bool = False) -> Result:
 def _rounds(
     table: Table, samples: dict[str, Sample], rounds: int
 ) -> dict[str, dict[str, list[float]]]:
-    figures: dict[str, dict[str, list[float]]] = {
-        name: defaultdict(list) for name in table.contestants if name in samples
-    }
+    """Has everybody take part so often. Returns the figures by contestant and case."""
+
+    def take_part(name: str) -> tuple[str, dict[str, float]]:
+        return name, samples[name]()
+
+    figures: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in samples}
     order = list(samples)
-    with ThreadPoolExecutor(len(samples)) as pool, _no_garbage_collection():
+    with ThreadPoolExecutor(len(order) or 1) as pool, _no_garbage_collection():
         for turn in range(rounds + 1):
             _show_progress(f"{table.name}: round {turn} of {rounds}", turn == rounds)
             random.shuffle(order)
-            run = pool.map if table.at_once else map
-            for name, cases in zip(order, run(lambda name: samples[name](), order), strict=True):
+            for name, cases in (pool.map if table.at_once else map)(take_part, order):
                 for case, figure in cases.items():
                     if turn > 0:  # the first round is for warming up
                         figures[name][case].append(figure)
