@@ -78,7 +78,8 @@ def among_waiters(count: int) -> Callable[[Bench], Sample]:
         if bench.quick and count > 100:
             raise Missing("takes too long for a quick run")
         waited_for = {
-            medium: (store, waiters(bench, store, count)) for medium, store in opened(bench).items()
+            medium: (store, waiters(bench, medium, store, count))
+            for medium, store in opened(bench).items()
         }
 
         def sample() -> dict[str, float]:
