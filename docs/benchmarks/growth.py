@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -94,12 +95,14 @@ def among_waiters(count: int) -> Callable[[Bench], Sample]:
     return prepared
 
 
-def cost_of_set(store: Store, times: int = 20) -> float:
-    futures: list[ProxyFuture[int]] = [store.future() for _ in range(times)]
-    start = time.perf_counter()
-    for future in futures:
+def cost_of_set(store: Store, times: int = 50) -> float:
+    costs = []
+    for _ in range(times):
+        future: ProxyFuture[int] = store.future()
+        start = time.perf_counter()
         future.set_result(42)
-    return (time.perf_counter() - start) / times
+        costs.append(time.perf_counter() - start)
+    return statistics.median(costs)
 
 
 def waiters(
@@ -111,9 +114,26 @@ def waiters(
     time from the others.
     """
     futures: list[ProxyFuture[int]] = [store.future() for _ in range(count)]
+    processes: list[int] = []
     if medium == "local":
         wait_in_threads(futures)
-        return contextlib.nullcontext
+    elif count:
+        processes.append(started(bench, futures))
+
+    @contextlib.contextmanager
+    def awake() -> Iterator[None]:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+        time.sleep(0.02 if bench.quick else 0.2)
+        yield
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+
+    return awake
+
+
+def started(bench: Bench, futures: list[ProxyFuture[int]]) -> int:
+    """Starts a process that waits for all of them, and stops it there. Returns its id."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=wait_in_process, args=(futures, theirs), daemon=True)
@@ -121,17 +141,9 @@ def waiters(
     bench.callback(process.join)
     bench.callback(process.kill)
     ours.recv()
-    pid = process.pid or 0
-
-    @contextlib.contextmanager
-    def awake() -> Iterator[None]:
-        os.kill(pid, signal.SIGCONT)
-        time.sleep(0.2)
-        yield
-        os.kill(pid, signal.SIGSTOP)
-
-    os.kill(pid, signal.SIGSTOP)
-    return awake
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    return process.pid
 
 
 def wait_in_process(futures: list[ProxyFuture[int]], ready: Any) -> None:

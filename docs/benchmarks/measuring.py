@@ -161,7 +161,7 @@ def repeated(timer: timeit.Timer, bench: Bench) -> float:
 
 def measure(table: Table, *, quick: bool = False) -> Result:
     """Measures a table, and tells on standard error how far it is."""
-    rounds = max(3, table.rounds // 50) if quick else table.rounds
+    rounds = max(5, table.rounds // 50) if quick else table.rounds
     result = Result(table, rounds)
     with Bench(quick) as bench:
         samples: dict[str, Sample] = {}
