@@ -172,5 +172,5 @@ def in_unit(figure: float, unit: str) -> str:
 
 def rounded(figure: float) -> str:
     """Writes a number with three digits, and never as a power of ten."""
-    digits = 2 if figure < 10 else 1 if figure < 100 else 0
-    return f"{figure:,.{digits}f}".removesuffix(".00").removesuffix(".0")
+    digits = 0 if figure >= 100 or figure == round(figure) else 1 if figure >= 10 else 2
+    return f"{figure:,.{digits}f}"
