@@ -140,7 +140,7 @@ def table(name: str, title: str, compared: str, get_kind: Callable[[], Kind]) ->
             Goal("proxyfuture, file", 1.3, times="plain file"),
             Goal("proxyfuture, manager", 1 / 3, times="ProxyStore, Redis", cases=("100 MB",)),
         ),
-        rounds=15,
+        rounds=12,
     )
 
 

@@ -98,7 +98,7 @@ AFTER_A_SHORT_WAIT = Table(
         Goal("proxyfuture, manager", 1, times="ProxyStore, Redis", cases=("wake-up",)),
         Goal("proxyfuture, file", 0.002, cases=("wake-up",)),
     ),
-    rounds=100,
+    rounds=60,
 )
 
 AFTER_A_LONG_WAIT = Table(

@@ -62,5 +62,5 @@ TABLE = Table(
     },
     baseline="concurrent.futures",
     goals=(Goal("proxyfuture, local", at_most=1.3, times="concurrent.futures"),),
-    rounds=2000,
+    rounds=1500,
 )
