@@ -55,7 +55,13 @@ def main() -> None:
     names = [table.name for table in TABLES]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few rounds, small values")
-    parser.add_argument("--only", action="append", choices=names, help="one table; repeatable")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=names,
+        metavar="TABLE",
+        help=f"measure it alone; repeatable: {', '.join(names)}",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="draw the pictures there")
     parser.add_argument("--redraw", action="store_true", help="renew the page without measuring")
