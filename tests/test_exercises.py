@@ -1,0 +1,182 @@
+"""The exercises tell right from nearly right: each candidate answer, judged by the checker."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "exercises"))
+
+import check
+
+EXERCISES = check.HERE
+TRACK = check.track()
+SOLUTIONS = EXERCISES / "solutions"
+
+
+def wrong_answers(exercise: check.Exercise) -> list[Path]:
+    return sorted((SOLUTIONS / exercise.name).glob("wrong_*.py"))
+
+
+def mistake(answer: Path) -> str:
+    """Returns what a wrong answer says about itself, as plain text."""
+    first = answer.read_text().partition("\n")[0]
+    return first.removeprefix("# Wrong: ").rstrip(".").replace("`", "")
+
+
+WRONG = [(exercise, answer) for exercise in TRACK for answer in wrong_answers(exercise)]
+
+each_exercise = pytest.mark.parametrize("exercise", TRACK, ids=lambda exercise: exercise.name)
+each_wrong_answer = pytest.mark.parametrize(
+    ("exercise", "answer"), WRONG, ids=[f"{each.name}-{wrong.stem}" for each, wrong in WRONG]
+)
+
+# Seconds for one test: nothing here shall depend on the speed of the machine.
+PATIENCE = 90
+
+Judge = Callable[[check.Exercise, Path], check.Outcome]
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Judge]:
+    """Has the checker judge an answer. It begins with all of them at once."""
+    pool = ThreadPoolExecutor(2 * (os.cpu_count() or 1))  # since some of them wait
+    found = {}
+    for exercise in TRACK:
+        for answer in exercise.answer(EXERCISES), exercise.answer(SOLUTIONS):
+            found[answer] = pool.submit(
+                check.check, exercise, answer, all_tests=True, limit=PATIENCE
+            )
+    for exercise, answer in WRONG:
+        found[answer] = pool.submit(check.check, exercise, answer, limit=PATIENCE)
+
+    def judge(exercise: check.Exercise, answer: Path) -> check.Outcome:
+        outcome = found[answer].result()
+        if outcome.out_of_reach:
+            pytest.skip(outcome.not_checked[0])
+        return outcome
+
+    yield judge
+    pool.shutdown(cancel_futures=True)
+
+
+def test_the_track_is_numbered_without_a_gap() -> None:
+    assert [exercise.number for exercise in TRACK] == list(range(1, len(TRACK) + 1))
+    assert [int(exercise.name[:2]) for exercise in TRACK] == list(range(1, len(TRACK) + 1))
+    assert len(TRACK) >= 12
+
+
+def test_there_is_a_solution_for_each_exercise_and_no_other() -> None:
+    assert sorted(each.name for each in SOLUTIONS.iterdir() if each.is_dir()) == [
+        exercise.name for exercise in TRACK
+    ]
+
+
+@each_exercise
+def test_a_starter_fails_at_its_first_gap(judge: Judge, exercise: check.Exercise) -> None:
+    outcome = judge(exercise, exercise.answer(EXERCISES))
+    assert outcome.failure is not None
+    assert outcome.failure.is_gap, outcome.failure
+    assert outcome.passed == 0, "somebody who has done nothing gets points"
+    assert not outcome.begun
+
+
+@each_exercise
+def test_a_solution_passes(judge: Judge, exercise: check.Exercise) -> None:
+    outcome = judge(exercise, exercise.answer(SOLUTIONS))
+    assert outcome.failure is None
+    assert outcome.not_checked == []
+    assert outcome.passed == outcome.tests > 0
+
+
+@each_wrong_answer
+def test_a_wrong_answer_fails_with_the_failure_meant_for_it(
+    judge: Judge, exercise: check.Exercise, answer: Path
+) -> None:
+    first, second, *_ = answer.read_text().splitlines()
+    assert re.fullmatch(r"# Wrong: \S.+", first)
+    meant = second.removeprefix("# Fails: ")
+    assert len(meant) > 10
+    outcome = judge(exercise, answer)
+    assert outcome.failure is not None, "this wrong answer passes"
+    assert meant in outcome.failure.sentence
+
+
+@each_exercise
+def test_an_exercise_has_at_least_three_wrong_answers(exercise: check.Exercise) -> None:
+    assert len(wrong_answers(exercise)) >= 3
+
+
+@each_exercise
+def test_a_readme_has_the_parts_that_a_student_looks_for(exercise: check.Exercise) -> None:
+    text = (exercise.tests.parent / "README.md").read_text()
+    assert text.startswith(f"# {exercise.number}. ")
+    assert re.search(r"^Time: (\d+) minutes$", text, re.MULTILINE)
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert [each for each in headings if each in ("Your task", "Run")] == ["Your task", "Run"]
+    assert f"python docs/exercises/check.py {exercise.number}\n" in text
+    hints = re.findall(r"<details><summary>Hint (\d+)</summary>", text)
+    assert [int(number) for number in hints] == list(range(1, len(hints) + 1))
+    assert len(hints) >= 2
+    assert text.count("<details>") == text.count("</details>") == len(hints)
+
+
+@each_exercise
+def test_an_exercise_takes_fifteen_to_forty_minutes(exercise: check.Exercise) -> None:
+    assert 15 <= int(exercise.minutes.split()[0]) <= 40
+
+
+@each_exercise
+def test_a_starter_differs_from_the_solution_in_its_gaps(exercise: check.Exercise) -> None:
+    starter = exercise.answer(EXERCISES).read_text()
+    assert "raise NotImplementedError\n" in starter
+    assert starter != exercise.answer(SOLUTIONS).read_text()
+    assert (SOLUTIONS / exercise.name / "README.md").is_file()
+
+
+@pytest.mark.parametrize("folder", [EXERCISES, SOLUTIONS], ids=["starters", "solutions"])
+def test_mypy_finds_the_types_complete(folder: Path, tmp_path: Path) -> None:
+    # Side by side and each with a name of its own, so that mypy has to start only once.
+    for exercise in TRACK:
+        shutil.copy(exercise.answer(folder), tmp_path / f"exercise_{exercise.name}.py")
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert "Success" in done.stdout, done.stdout + done.stderr
+
+
+@each_exercise
+def test_the_overview_has_a_row_for_the_exercise(exercise: check.Exercise) -> None:
+    minutes = exercise.minutes.removesuffix(" minutes")
+    row = rf"^\| `{exercise.name}` \| .+ \| {minutes} \|$"
+    assert re.search(row, (EXERCISES / "README.md").read_text(), re.MULTILINE)
+
+
+@each_exercise
+def test_the_page_for_the_teacher_has_every_mistake(exercise: check.Exercise) -> None:
+    page = (EXERCISES.parent / "teaching.md").read_text()
+    heading = (exercise.tests.parent / "README.md").read_text().partition("\n")[0]
+    section = page.partition(f"##{heading}\n")[2].partition("\n### ")[0]
+    assert f"*{exercise.minutes}.*" in section
+    shown = [line.replace("`", "") for line in section.splitlines() if line.startswith("- ")]
+    assert shown == [f"- {mistake(answer)}." for answer in wrong_answers(exercise)]
+
+
+def test_the_failure_on_the_page_is_what_the_checker_shows(tmp_path: Path) -> None:
+    copied = tmp_path / "docs" / "exercises"
+    shutil.copytree(EXERCISES, copied, ignore=shutil.ignore_patterns("solutions", ".*"))
+    answer = SOLUTIONS / "01_lazy_value" / "wrong_forgets.py"
+    shutil.copy(answer, copied / "01_lazy_value" / "exercise.py")
+    shown = subprocess.run(
+        [sys.executable, "docs/exercises/check.py", "1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert shown.stdout == answer.with_suffix(".txt").read_text()
