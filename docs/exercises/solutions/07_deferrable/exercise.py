@@ -1,0 +1,57 @@
+"""Exercise 7: reserve a key now, fill it later."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+
+class AlreadySetError(Exception):
+    """The key has its value already. A key is set once; the first setter has won."""
+
+
+class LocalConnector:
+    """Keeps bytes under keys, for the threads of one process.
+
+    A key can be handed out before its bytes exist:
+
+        connector = LocalConnector()
+        key = connector.new_key()
+        connector.get(key)            # None
+        connector.set(key, b"value")
+        connector.get(key)            # b"value"
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def new_key(self) -> str:
+        """Returns a key that nobody else has, in this or any other process.
+
+        Nothing is stored under it yet.
+        """
+        return os.urandom(16).hex()
+
+    def set(self, key: str, data: bytes) -> None:
+        """Stores `data` under `key`, once.
+
+        Of any number of threads that set the same key, exactly one wins.
+
+        Raises:
+            AlreadySetError: The key has its value already, and keeps it.
+        """
+        with self._lock:
+            if key in self._values:
+                raise AlreadySetError(f"{key} is set already.")
+            self._values[key] = data
+
+    def get(self, key: str) -> bytes | None:
+        """Returns the bytes under `key`, or `None` where nothing is set. Does not wait."""
+        return self._values.get(key)
+
+    def put(self, data: bytes) -> str:
+        """Stores `data` under a new key, which is returned."""
+        key = self.new_key()
+        self.set(key, data)
+        return key
