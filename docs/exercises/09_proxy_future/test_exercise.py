@@ -188,7 +188,7 @@ def test_a_consumer_in_another_process_starts_before_the_result(connector: Sqlit
             pickle.dump(future.proxy(), process.stdin)
             process.stdin.close()
             read_line = process.stdout.readline
-            started = Running(read_line).result("a consumer in another process did not start", 60)
+            started = Running(read_line).result("a consumer in another process did not start", 20)
             assert started == b"started\n", "a consumer could not unpickle the proxy; see above"
             future.set_result("value")
             used = Running(read_line).result("the result was set, and another process still waits")

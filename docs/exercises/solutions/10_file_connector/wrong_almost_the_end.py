@@ -1,5 +1,5 @@
 # Wrong: $ also matches before a newline at the end
-# Fails: is no key, and get() accepted it
+# Fails: (a key with a newline) is no key
 """Exercise 10: the file connector."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # Wrong: a key can name any file of this computer
-# Fails: is no key, and get() accepted it
+# Fails: (a file of the parent directory) is no key
 """Exercise 10: the file connector."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # Wrong: it looks for what is bad, and there is always something more
-# Fails: 'notes.txt' is no key, and get() accepted it
+# Fails: (another file in the directory) is no key
 """Exercise 10: the file connector."""
 
 from __future__ import annotations
