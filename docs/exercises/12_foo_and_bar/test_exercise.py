@@ -35,7 +35,7 @@ def test_the_time_is_predicted() -> None:
         is_right = abs(answer - expected) < 1e-9
         assert is_right, (
             f"foo takes {foo} s, bar {independent} s and then, with the data, {dependent} s: "
-            f"{reason}, which makes {expected} s and not {answer:g} s"
+            f"{reason}, which makes {expected} s and not {answer!r} s"
         )
 
 
@@ -54,7 +54,7 @@ def test_the_time_of_a_chain_is_predicted() -> None:
         is_right = abs(answer - expected) < 1e-9
         assert is_right, (
             f"the tasks {tasks} start together: {reason}, "
-            f"which makes {expected} s and not {answer:g} s"
+            f"which makes {expected} s and not {answer!r} s"
         )
 
 

@@ -1,0 +1,68 @@
+# Wrong: SET without options replaces what is there
+# Fails: and nobody was told
+"""Exercise 13: a Redis connector."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import cast
+
+import redis
+
+
+class AlreadySetError(Exception):
+    """The key has its value already. A key is set once; the first setter has won."""
+
+
+class RedisConnector:
+    """Keeps bytes in a Redis server, for all processes and machines that can reach it.
+
+        connector = RedisConnector("redis://localhost:6379")
+        key = connector.new_key()
+        connector.set(key, b"value")    # on one machine
+        connector.wait(key)             # b"value", on another one
+
+    Args:
+        url: Where the server is.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._client = redis.Redis.from_url(url)
+
+    def new_key(self) -> str:
+        """Returns a key that nobody else has. Nothing is stored under it yet."""
+        return os.urandom(16).hex()
+
+    def set(self, key: str, data: bytes) -> None:
+        """Stores `data` under `key`, once, and wakes all who wait for it.
+
+        Raises:
+            AlreadySetError: The key has its value already, and keeps it.
+        """
+        self._client.set(key, data)
+        self._client.publish(key, "set")
+
+    def get(self, key: str) -> bytes | None:
+        """Returns the bytes under `key`, or `None` where nothing is set. Does not wait."""
+        return cast(bytes | None, self._client.get(key))
+
+    def wait(self, key: str, timeout: float | None = None) -> bytes | None:
+        """Waits until `key` is set, and returns its bytes.
+
+        Args:
+            key: The key to wait for.
+            timeout: How many seconds to wait; `None` has no limit, and 0 does not wait.
+
+        Returns:
+            The bytes, or `None` when the timeout passed first.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        with self._client.pubsub() as messages:
+            messages.subscribe(key)
+            while (data := self.get(key)) is None:
+                left = None if end is None else end - time.monotonic()
+                if left is not None and left <= 0:
+                    return None
+                messages.get_message(timeout=left)  # the first one says that we are subscribed
+        return data
