@@ -290,7 +290,7 @@ def meet(
             lines += 1
             if lines == number:
                 code = linecache.getline(exercise.__file__, frame.f_lineno).strip()
-                moment = f"just before line {frame.f_lineno}, `{code}`,"
+                moment = f"just before line {frame.f_lineno} (`{code}`)"
                 go.set()
                 begun.wait(LIMIT)
                 other.ended(0.5)

@@ -290,7 +290,7 @@ def meet(
             lines += 1
             if lines == number:
                 code = linecache.getline(exercise.__file__, frame.f_lineno).strip()
-                moment = f"just before line {frame.f_lineno}, `{code}`,"
+                moment = f"just before line {frame.f_lineno} (`{code}`)"
                 go.set()
                 begun.wait(LIMIT)
                 other.ended(0.5)
@@ -345,7 +345,7 @@ def trace(frame, event, argument):
         lines += 1
         if lines == int(sys.argv[4]):
             code = linecache.getline(exercise.__file__, frame.f_lineno).strip()
-            print(f"{{frame.f_lineno}}, `{{code}}`", end="", flush=True)
+            print(f"{{frame.f_lineno}} (`{{code}}`)", end="", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
     return trace
 

@@ -291,4 +291,4 @@ def meet(
 
 def line_of(frame: FrameType) -> str:
     code = linecache.getline(exercise.__file__, frame.f_lineno).strip()
-    return f"line {frame.f_lineno}, `{code}`"
+    return f"line {frame.f_lineno} (`{code}`)"
