@@ -216,7 +216,7 @@ def meet(
                 moment = f"just before line {frame.f_lineno} (`{code}`)"
                 go.set()
                 begun.wait(LIMIT)
-                other.ended(0.1)
+                other.ended(0.3)
         return trace
 
     def traced() -> T:

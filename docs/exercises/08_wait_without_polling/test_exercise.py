@@ -47,8 +47,7 @@ def test_who_waits_is_woken_by_the_value(value: bytes) -> None:
 def test_all_who_wait_for_a_key_are_woken() -> None:
     connector = LocalConnector()
     key = connector.new_key()
-    waiters = [Running(lambda: connector.wait(key)) for _ in range(3)]
-    time.sleep(0.3)
+    waiters = [asleep(lambda: connector.wait(key)) for _ in range(3)]
     set_value(connector, key, b"value")
     found = [
         waiter.result("three waited for one key, and not all were woken") for waiter in waiters
@@ -59,15 +58,15 @@ def test_all_who_wait_for_a_key_are_woken() -> None:
 def test_a_value_for_another_key_ends_no_wait() -> None:
     connector = LocalConnector()
     key, other = connector.new_key(), connector.new_key()
-    waiter = Running(lambda: connector.wait(key))
-    time.sleep(0.3)
+    waiter = asleep(lambda: connector.wait(key))
     set_value(connector, other, b"other")
-    if waiter.ended(0.3):
-        found = waiter.result("")
-        pytest.fail(f"a value for another key came, and wait() returned {found!r}")
+    waiter.ended(0.3)
     set_value(connector, key, b"value")
     found = waiter.result("another key was set, and then this one; only the first woke somebody")
-    assert found == b"value", f"two keys were set, and wait() returned {found!r}, not its own value"
+    assert found == b"value", (
+        f"a value for another key came, then the one for this key, and wait() returned {found!r}; "
+        "who is woken has to look for its own value"
+    )
 
 
 def test_a_key_is_still_set_once() -> None:
@@ -110,13 +109,13 @@ def test_a_timeout_of_zero_still_looks() -> None:
 def test_the_time_runs_while_values_for_other_keys_come() -> None:
     connector = LocalConnector()
     key = connector.new_key()
-    waiter = Running(lambda: connector.wait(key, timeout=0.5))
+    waiter = Running(lambda: connector.wait(key, timeout=2))
     end = time.monotonic() + LIMIT
     while not waiter.ended(0.05):
         set_value(connector, connector.new_key(), b"other")
         assert time.monotonic() < end, (
-            "deadlock: each value for another key gave wait(key, timeout=0.5) another half "
-            "second; the time counts from the call"
+            "deadlock: each value for another key gave wait(key, timeout=2) another two seconds; "
+            "the time counts from the call"
         )
     found = waiter.result("")
     assert found is None, f"nothing was set, and wait() returned {found!r}; it must return None"
@@ -125,8 +124,7 @@ def test_the_time_runs_while_values_for_other_keys_come() -> None:
 def test_who_gives_up_does_not_take_the_bell_of_another() -> None:
     connector = LocalConnector()
     key = connector.new_key()
-    patient = Running(lambda: connector.wait(key))
-    time.sleep(0.3)
+    patient = asleep(lambda: connector.wait(key))
     Running(lambda: connector.wait(key, timeout=0.1)).result("wait(key, timeout=0.1) did not end")
     set_value(connector, key, b"value")
     found = patient.result(
@@ -139,8 +137,7 @@ def test_who_gave_up_can_come_again() -> None:
     connector = LocalConnector()
     key = connector.new_key()
     Running(lambda: connector.wait(key, timeout=0.05)).result("wait(key, timeout=0.05) did not end")
-    waiter = Running(lambda: connector.wait(key))
-    time.sleep(0.3)
+    waiter = asleep(lambda: connector.wait(key))
     set_value(connector, key, b"value")
     found = waiter.result("a wait timed out, and the next one for the same key was not woken")
     assert found == b"value", f"wait() returned {found!r}; it must return the bytes that were set"
@@ -191,6 +188,7 @@ def test_who_waits_for_another_key_sleeps_on() -> None:
         for _ in range(25):
             set_value(connector, connector.new_key(), b"other")
             time.sleep(0.01)
+        time.sleep(0.2)
 
     rounds = [steps.during(set_other_keys) for _ in range(2)]
     set_value(connector, key, b"value")
@@ -316,7 +314,7 @@ def meet(
                 moment = f"just before {line_of(frame)}"
                 go.set()
                 begun.wait(LIMIT)
-                other.ended(0.1)
+                other.ended(0.3)
         return trace
 
     def traced() -> T:
@@ -384,6 +382,14 @@ class Steps(Generic[T]):
         while quiet < 8 and time.monotonic() < end:
             active = self.during(lambda: time.sleep(0.05))
             quiet = 0 if active or not self._number else quiet + 1
+
+
+def asleep(call: Callable[[], T]) -> Running[T]:
+    """Begins a call, and gives it the time to fall asleep."""
+    steps = Steps(call)
+    running = Running(steps)
+    steps.settle()
+    return running
 
 
 def entries(thing: object) -> int:

@@ -293,7 +293,7 @@ def meet(
                 moment = f"just before line {frame.f_lineno} (`{code}`)"
                 go.set()
                 begun.wait(LIMIT)
-                other.ended(0.5)
+                other.ended(3)
         return trace
 
     def traced() -> T:

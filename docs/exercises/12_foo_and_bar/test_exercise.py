@@ -67,7 +67,7 @@ def test_bar_works_before_it_needs_the_data(works: Works) -> None:
     end = time.monotonic() + LIMIT / 2
     while not works.done and time.monotonic() < end:
         time.sleep(0.01)
-    consumer.ended(0.3)
+    consumer.ended(0.7)
     begun = [seconds for seconds, _, _ in works.done]
     future.set_result([1, 2, 3])
     result = consumer.result("the data is there, and bar() still waits for something")

@@ -266,7 +266,7 @@ def meet(
                 moment = f"just before {line_of(frame)}"
                 go.set()
                 begun.wait(LIMIT)
-                other.ended(0.1)
+                other.ended(0.3)
         return trace
 
     def traced() -> T:

@@ -58,7 +58,7 @@ def test_a_full_buffer_lets_the_producer_wait(capacity: int) -> None:
     buffer: BoundedBuffer[int] = BoundedBuffer(capacity)
     send_all(buffer, list(range(capacity)))
     producer = Running(lambda: buffer.send(capacity))
-    assert not producer.ended(0.5), (
+    assert not producer.ended(1), (
         f"a buffer of capacity {capacity} took {capacity + 1} values, and none was taken; "
         "the last one must wait"
     )

@@ -1,4 +1,4 @@
-# Wrong: a counter starts again in every process
+# Wrong: a counter starts again in every process.
 # Fails: must be drawn, not counted
 """Exercise 7: reserve a key now, fill it later."""
 

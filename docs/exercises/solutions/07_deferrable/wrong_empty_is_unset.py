@@ -1,4 +1,4 @@
-# Wrong: an empty value counts as none
+# Wrong: an empty value counts as none.
 # Fails: no bytes are a value
 """Exercise 7: reserve a key now, fill it later."""
 

@@ -1,4 +1,4 @@
-# Wrong: the lock is not released when the value is refused
+# Wrong: the lock is not released when the value is refused.
 # Fails: deadlock: set() refused a value
 """Exercise 7: reserve a key now, fill it later."""
 

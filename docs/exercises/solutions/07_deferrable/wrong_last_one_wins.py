@@ -1,4 +1,4 @@
-# Wrong: the second value replaces the first
+# Wrong: the second value replaces the first.
 # Fails: the key was set twice, and nobody was told
 """Exercise 7: reserve a key now, fill it later."""
 

@@ -1,4 +1,4 @@
-# Wrong: between looking and storing, another thread can do the same
+# Wrong: between looking and storing, another thread can do the same.
 # Fails: and both won
 """Exercise 7: reserve a key now, fill it later."""
 

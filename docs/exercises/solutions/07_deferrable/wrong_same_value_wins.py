@@ -1,4 +1,4 @@
-# Wrong: who brings an equal value is told that it won
+# Wrong: who brings an equal value is told that it won.
 # Fails: both believe they won
 """Exercise 7: reserve a key now, fill it later."""
 

@@ -1,4 +1,4 @@
-# Wrong: random numbers come again after random.seed()
+# Wrong: random numbers come again after random.seed().
 # Fails: gets the same keys again
 """Exercise 7: reserve a key now, fill it later."""
 

@@ -1,4 +1,4 @@
-# Wrong: who comes after the value waits for the next one
+# Wrong: who comes after the value waits for the next one.
 # Fails: the value was there before wait() came
 """Exercise 8: wait without polling."""
 

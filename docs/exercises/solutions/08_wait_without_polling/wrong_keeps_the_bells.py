@@ -1,4 +1,4 @@
-# Wrong: who gives up leaves its bell behind
+# Wrong: who gives up leaves its bell behind.
 # Fails: that is a leak
 """Exercise 8: wait without polling."""
 

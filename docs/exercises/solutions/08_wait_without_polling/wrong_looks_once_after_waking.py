@@ -1,4 +1,4 @@
-# Wrong: it takes any wake-up for its own, since it does not look again
+# Wrong: it takes any wake-up for its own, since it does not look again.
 # Fails: a value for another key came
 """Exercise 8: wait without polling."""
 

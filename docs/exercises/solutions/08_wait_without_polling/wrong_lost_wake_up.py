@@ -1,4 +1,4 @@
-# Wrong: between the look and the bell, the value can come
+# Wrong: between the look and the bell, the value can come.
 # Fails: which missed it and slept on
 """Exercise 8: wait without polling."""
 

@@ -1,4 +1,4 @@
-# Wrong: one condition for all keys: each value wakes everybody
+# Wrong: one condition for all keys: each value wakes everybody.
 # Fails: each key needs bells of its own
 """Exercise 8: wait without polling."""
 

@@ -1,4 +1,4 @@
-# Wrong: it looks a hundred times a second, and sleeps in between
+# Wrong: it looks a hundred times a second, and sleeps in between.
 # Fails: polling: while nothing happened
 """Exercise 8: wait without polling."""
 

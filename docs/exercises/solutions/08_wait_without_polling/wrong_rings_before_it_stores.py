@@ -1,4 +1,4 @@
-# Wrong: it collects the bells before the value is there
+# Wrong: it collects the bells before the value is there.
 # Fails: which did not wake it
 """Exercise 8: wait without polling."""
 

@@ -1,4 +1,4 @@
-# Wrong: who gives up takes away the bell that others share
+# Wrong: who gives up takes away the bell that others share.
 # Fails: one gave up, and then
 """Exercise 8: wait without polling."""
 

@@ -1,4 +1,4 @@
-# Wrong: it sleeps with the lock in its hand, so nobody can set anything
+# Wrong: it sleeps with the lock in its hand, so nobody can set anything.
 # Fails: deadlock: set() never returned
 """Exercise 8: wait without polling."""
 

@@ -1,4 +1,4 @@
-# Wrong: each wake-up begins the timeout anew
+# Wrong: each wake-up begins the timeout anew.
 # Fails: the time counts from the call
 """Exercise 8: wait without polling."""
 

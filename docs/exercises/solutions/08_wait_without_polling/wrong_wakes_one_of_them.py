@@ -1,4 +1,4 @@
-# Wrong: notify() wakes one, and several may wait for a key
+# Wrong: notify() wakes one, and several may wait for a key.
 # Fails: three waited for one key
 """Exercise 8: wait without polling."""
 

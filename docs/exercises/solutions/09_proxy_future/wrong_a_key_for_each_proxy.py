@@ -1,4 +1,4 @@
-# Wrong: each proxy reserves a key, which nobody ever sets
+# Wrong: each proxy reserves a key, which nobody ever sets.
 # Fails: its proxy still waits
 """Exercise 9: `ProxyFuture` from the pieces."""
 

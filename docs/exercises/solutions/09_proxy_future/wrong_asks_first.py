@@ -1,4 +1,4 @@
-# Wrong: between done() and set(), another producer can set it
+# Wrong: between done() and set(), another producer can set it.
 # Fails: one must win, and the other gets InvalidStateError
 """Exercise 9: `ProxyFuture` from the pieces."""
 

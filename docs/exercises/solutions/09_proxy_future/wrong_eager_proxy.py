@@ -1,4 +1,4 @@
-# Wrong: it fetches the result when the proxy is made
+# Wrong: it fetches the result when the proxy is made.
 # Fails: proxy() waited for the result
 """Exercise 9: `ProxyFuture` from the pieces."""
 

@@ -1,4 +1,4 @@
-# Wrong: a lock cannot be pickled, and would not reach into another process
+# Wrong: a lock cannot be pickled, and would not reach into another process.
 # Fails: a future must travel to another process
 """Exercise 9: `ProxyFuture` from the pieces."""
 

@@ -1,4 +1,4 @@
-# Wrong: the value is kept in the future, and travels with it
+# Wrong: the value is kept in the future, and travels with it.
 # Fails: since it holds the value
 """Exercise 9: `ProxyFuture` from the pieces."""
 

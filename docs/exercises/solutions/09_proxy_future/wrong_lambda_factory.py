@@ -1,4 +1,4 @@
-# Wrong: a lambda cannot be pickled, so the proxy cannot travel
+# Wrong: a lambda cannot be pickled, so the proxy cannot travel.
 # Fails: a proxy must travel to another process
 """Exercise 9: `ProxyFuture` from the pieces."""
 

@@ -1,4 +1,4 @@
-# Wrong: it takes the result None for no result
+# Wrong: it takes the result None for no result.
 # Fails: nobody set a result, and result(timeout=0) returned
 """Exercise 9: `ProxyFuture` from the pieces."""
 

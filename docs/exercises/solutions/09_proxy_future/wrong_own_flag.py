@@ -1,4 +1,4 @@
-# Wrong: each copy has a flag of its own
+# Wrong: each copy has a flag of its own.
 # Fails: another copy is not done
 """Exercise 9: `ProxyFuture` from the pieces."""
 

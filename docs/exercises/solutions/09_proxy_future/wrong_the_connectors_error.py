@@ -1,4 +1,4 @@
-# Wrong: the connector's error gets out; the user of a future knows no connector
+# Wrong: the connector's error gets out; the user of a future knows no connector.
 # Fails: that raised AlreadySetError
 """Exercise 9: `ProxyFuture` from the pieces."""
 

@@ -1,4 +1,4 @@
-# Wrong: $ also matches before a newline at the end
+# Wrong: $ also matches before a newline at the end.
 # Fails: (a key with a newline) is no key
 """Exercise 10: the file connector."""
 

@@ -1,4 +1,4 @@
-# Wrong: a key can name any file of this computer
+# Wrong: a key can name any file of this computer.
 # Fails: (a file of the parent directory) is no key
 """Exercise 10: the file connector."""
 

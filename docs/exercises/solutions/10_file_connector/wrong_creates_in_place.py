@@ -1,4 +1,4 @@
-# Wrong: mode 'x' is exclusive, but readers see the file grow
+# Wrong: mode 'x' is exclusive, but readers see the file grow.
 # Fails: it must see nothing, or the whole value
 """Exercise 10: the file connector."""
 

@@ -1,4 +1,4 @@
-# Wrong: it looks for what is bad, and there is always something more
+# Wrong: it looks for what is bad, and there is always something more.
 # Fails: (another file in the directory) is no key
 """Exercise 10: the file connector."""
 

@@ -1,4 +1,4 @@
-# Wrong: it hides a value that is not complete, which blocks the key for ever after a crash
+# Wrong: it hides a value that is not complete, which blocks the key for ever after a crash.
 # Fails: and still nobody else can set it
 """Exercise 10: the file connector."""
 

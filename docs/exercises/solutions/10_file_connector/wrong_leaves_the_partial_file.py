@@ -1,4 +1,4 @@
-# Wrong: who loses leaves its file behind
+# Wrong: who loses leaves its file behind.
 # Fails: that left 2 files
 """Exercise 10: the file connector."""
 

@@ -1,4 +1,4 @@
-# Wrong: a lock in memory keeps threads out, and no other process
+# Wrong: a lock in memory keeps threads out, and no other process.
 # Fails: and both won
 """Exercise 10: the file connector."""
 

@@ -1,4 +1,4 @@
-# Wrong: a lock file stays when its owner is killed
+# Wrong: a lock file stays when its owner is killed.
 # Fails: and still nobody else can set it
 """Exercise 10: the file connector."""
 

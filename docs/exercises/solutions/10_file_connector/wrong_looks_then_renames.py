@@ -1,4 +1,4 @@
-# Wrong: between the look and the new name, another process can do the same
+# Wrong: between the look and the new name, another process can do the same.
 # Fails: and both won
 """Exercise 10: the file connector."""
 

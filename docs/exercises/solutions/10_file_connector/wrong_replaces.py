@@ -1,4 +1,4 @@
-# Wrong: os.replace is atomic, but not exclusive
+# Wrong: os.replace is atomic, but not exclusive.
 # Fails: the key was set twice, and nobody was told
 """Exercise 10: the file connector."""
 

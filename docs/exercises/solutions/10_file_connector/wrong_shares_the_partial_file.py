@@ -1,4 +1,4 @@
-# Wrong: all writers of a key write the same file aside
+# Wrong: all writers of a key write the same file aside.
 # Fails: it must get AlreadySetError
 """Exercise 10: the file connector."""
 

@@ -1,4 +1,4 @@
-# Wrong: it opens the file under the key, so readers see it grow
+# Wrong: it opens the file under the key, so readers see it grow.
 # Fails: it must see nothing, or the whole value
 """Exercise 10: the file connector."""
 

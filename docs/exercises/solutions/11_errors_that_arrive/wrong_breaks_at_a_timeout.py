@@ -1,4 +1,4 @@
-# Wrong: the timeout of one consumer ends the future for all
+# Wrong: the timeout of one consumer ends the future for all.
 # Fails: the timeout of one consumer changes nothing for the others
 """Exercise 11: errors that arrive."""
 

@@ -1,4 +1,4 @@
-# Wrong: it reports errors, but not a block that sets nothing
+# Wrong: it reports errors, but not a block that sets nothing.
 # Fails: without a result, and its consumers still wait
 """Exercise 11: errors that arrive."""
 

@@ -1,4 +1,4 @@
-# Wrong: InvalidStateError takes the place of the block's own error
+# Wrong: InvalidStateError takes the place of the block's own error.
 # Fails: leave the error of the block alone
 """Exercise 11: errors that arrive."""
 

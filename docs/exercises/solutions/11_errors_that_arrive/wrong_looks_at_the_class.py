@@ -1,4 +1,4 @@
-# Wrong: it takes every exception object for an error
+# Wrong: it takes every exception object for an error.
 # Fails: only what comes through set_exception() is raised
 """Exercise 11: errors that arrive."""
 

@@ -1,4 +1,4 @@
-# Wrong: after the timeout, it returns None, as if that were the result
+# Wrong: after the timeout, it returns None, as if that were the result.
 # Fails: nothing was set, and result(timeout=0.1) returned None
 """Exercise 11: errors that arrive."""
 

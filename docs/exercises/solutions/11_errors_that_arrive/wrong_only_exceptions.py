@@ -1,4 +1,4 @@
-# Wrong: sys.exit() and Ctrl-C are no Exception, so nobody hears of them
+# Wrong: sys.exit() and Ctrl-C are no Exception, so nobody hears of them.
 # Fails: not every error is an Exception
 """Exercise 11: errors that arrive."""
 

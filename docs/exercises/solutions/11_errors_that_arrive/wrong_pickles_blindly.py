@@ -1,4 +1,4 @@
-# Wrong: an error that cannot be pickled fails the producer again, and the consumers wait
+# Wrong: an error that cannot be pickled fails the producer again, and the consumers wait.
 # Fails: so the producer fails twice
 """Exercise 11: errors that arrive."""
 

@@ -1,4 +1,4 @@
-# Wrong: __exit__ returns True, which ends the error there
+# Wrong: __exit__ returns True, which ends the error there.
 # Fails: and the block swallowed it
 """Exercise 11: errors that arrive."""
 

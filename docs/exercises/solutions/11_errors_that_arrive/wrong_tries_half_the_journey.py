@@ -1,4 +1,4 @@
-# Wrong: what can be pickled cannot always be unpickled
+# Wrong: what can be pickled cannot always be unpickled.
 # Fails: cannot make the journey
 """Exercise 11: errors that arrive."""
 

@@ -1,4 +1,4 @@
-# Wrong: it adds all dependent parts to the longest independent one, wherever that is
+# Wrong: it adds all dependent parts to the longest independent one, wherever that is.
 # Fails: the second one waits until 2 s
 """Exercise 12: `foo` and `bar`: predict the overlapped time, then measure it."""
 

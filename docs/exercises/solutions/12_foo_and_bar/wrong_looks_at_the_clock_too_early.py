@@ -1,4 +1,4 @@
-# Wrong: it measures how long it takes to start them
+# Wrong: it measures how long it takes to start them.
 # Fails: wait for both, then look at the clock
 """Exercise 12: `foo` and `bar`: predict the overlapped time, then measure it."""
 

@@ -1,4 +1,4 @@
-# Wrong: bar makes sure that there is data, and so waits for it at once
+# Wrong: bar makes sure that there is data, and so waits for it at once.
 # Fails: even `if data` is a use
 """Exercise 12: `foo` and `bar`: predict the overlapped time, then measure it."""
 

@@ -1,4 +1,4 @@
-# Wrong: process_time() counts the processor's work, and waiting is none
+# Wrong: process_time() counts the processor's work, and waiting is none.
 # Fails: wait for both, then look at the clock
 """Exercise 12: `foo` and `bar`: predict the overlapped time, then measure it."""
 

@@ -1,4 +1,4 @@
-# Wrong: bar does the work with the data before it has the data
+# Wrong: bar does the work with the data before it has the data.
 # Fails: it may do the independent part
 """Exercise 12: `foo` and `bar`: predict the overlapped time, then measure it."""
 

@@ -1,4 +1,4 @@
-# Wrong: it adds up everything, as without a future
+# Wrong: it adds up everything, as without a future.
 # Fails: bar waits for foo until 2 s
 """Exercise 12: `foo` and `bar`: predict the overlapped time, then measure it."""
 

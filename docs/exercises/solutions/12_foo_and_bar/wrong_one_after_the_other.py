@@ -1,4 +1,4 @@
-# Wrong: it waits for foo before it starts bar
+# Wrong: it waits for foo before it starts bar.
 # Fails: never were at work at the same time
 """Exercise 12: `foo` and `bar`: predict the overlapped time, then measure it."""
 

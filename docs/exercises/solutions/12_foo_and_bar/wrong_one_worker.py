@@ -1,4 +1,4 @@
-# Wrong: bar gets the only worker, and waits for foo, which waits for a worker
+# Wrong: bar gets the only worker, and waits for foo, which waits for a worker.
 # Fails: deadlock: measured() never returned
 """Exercise 12: `foo` and `bar`: predict the overlapped time, then measure it."""
 

@@ -1,4 +1,4 @@
-# Wrong: it takes the longer of the two, as if bar did not have to wait in the middle
+# Wrong: it takes the longer of the two, as if bar did not have to wait in the middle.
 # Fails: bar waits for foo until 2 s
 """Exercise 12: `foo` and `bar`: predict the overlapped time, then measure it."""
 

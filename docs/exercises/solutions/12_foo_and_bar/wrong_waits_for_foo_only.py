@@ -1,4 +1,4 @@
-# Wrong: it forgets that bar may be the one that takes longer
+# Wrong: it forgets that bar may be the one that takes longer.
 # Fails: foo is done early, and bar never waits
 """Exercise 12: `foo` and `bar`: predict the overlapped time, then measure it."""
 

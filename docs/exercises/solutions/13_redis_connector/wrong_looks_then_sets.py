@@ -1,4 +1,4 @@
-# Wrong: between EXISTS and SET, another client can do the same
+# Wrong: between EXISTS and SET, another client can do the same.
 # Fails: one must win, and the other one gets
 """Exercise 13: a Redis connector."""
 
@@ -28,7 +28,8 @@ class RedisConnector:
     """
 
     def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(url)
+        # No limit for an answer: a command that waits may wait for long.
+        self._client = redis.Redis.from_url(url, socket_timeout=None)
 
     def new_key(self) -> str:
         """Returns a key that nobody else has. Nothing is stored under it yet."""

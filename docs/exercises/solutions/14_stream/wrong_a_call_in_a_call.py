@@ -1,4 +1,4 @@
-# Wrong: each link is another call inside the one before
+# Wrong: each link is another call inside the one before.
 # Fails: go from link to link in a loop
 """Exercise 14: a stream made of futures."""
 

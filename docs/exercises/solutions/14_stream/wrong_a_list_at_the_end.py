@@ -1,4 +1,4 @@
-# Wrong: it collects the values, and hands them over when it is closed
+# Wrong: it collects the values, and hands them over when it is closed.
 # Fails: it must not wait for the whole stream
 """Exercise 14: a stream made of futures."""
 

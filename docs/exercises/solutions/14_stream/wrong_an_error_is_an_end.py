@@ -1,4 +1,4 @@
-# Wrong: the consumers take the error for the end
+# Wrong: the consumers take the error for the end.
 # Fails: it must be told
 """Exercise 14: a stream made of futures."""
 

@@ -1,4 +1,4 @@
-# Wrong: after the end it raises once, and from then on it sends to nobody
+# Wrong: after the end it raises once, and from then on it sends to nobody.
 # Fails: must raise InvalidStateError each time
 """Exercise 14: a stream made of futures."""
 

@@ -1,4 +1,4 @@
-# Wrong: close() tells nobody, so the consumers wait for more
+# Wrong: close() tells nobody, so the consumers wait for more.
 # Fails: the stream was closed, and a consumer still waits
 """Exercise 14: a stream made of futures."""
 

@@ -1,4 +1,4 @@
-# Wrong: the value None counts as the end of the stream
+# Wrong: the value None counts as the end of the stream.
 # Fails: the end must be something that nobody can send
 """Exercise 14: a stream made of futures."""
 

@@ -1,4 +1,4 @@
-# Wrong: the place in the stream belongs to the stream, so consumers take values from each other
+# Wrong: the place in the stream belongs to the stream, so consumers take values from each other.
 # Fails: each loop begins with the first value
 """Exercise 14: a stream made of futures."""
 

@@ -1,4 +1,4 @@
-# Wrong: it forgets a value that is not taken when it gives up waiting
+# Wrong: it forgets a value that is not taken when it gives up waiting.
 # Fails: a timeout makes no room
 """Exercise 15: a bounded buffer."""
 

@@ -1,4 +1,4 @@
-# Wrong: it waits when the buffer is more than full
+# Wrong: it waits when the buffer is more than full.
 # Fails: the last one must wait
 """Exercise 15: a bounded buffer."""
 

@@ -1,4 +1,4 @@
-# Wrong: it holds the first link, and with it all that came after
+# Wrong: it holds the first link, and with it all that came after.
 # Fails: so it fills the memory after all
 """Exercise 15: a bounded buffer."""
 

@@ -1,4 +1,4 @@
-# Wrong: it sends first and waits afterwards, so what timed out was sent
+# Wrong: it sends first and waits afterwards, so what timed out was sent.
 # Fails: was not sent, and then 'two' came out
 """Exercise 15: a bounded buffer."""
 

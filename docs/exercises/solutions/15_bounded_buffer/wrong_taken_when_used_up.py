@@ -1,4 +1,4 @@
-# Wrong: it says that a value is taken when the consumer comes back for the next
+# Wrong: it says that a value is taken when the consumer comes back for the next.
 # Fails: not when it comes for the next
 """Exercise 15: a bounded buffer."""
 

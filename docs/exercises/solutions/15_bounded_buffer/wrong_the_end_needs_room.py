@@ -1,4 +1,4 @@
-# Wrong: close() waits for room, maybe in the thread that would make it
+# Wrong: close() waits for room, maybe in the thread that would make it.
 # Fails: and close() waited for room
 """Exercise 15: a bounded buffer."""
 

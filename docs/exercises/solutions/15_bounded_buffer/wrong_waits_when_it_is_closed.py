@@ -1,4 +1,4 @@
-# Wrong: it waits for room before it finds that the buffer is closed
+# Wrong: it waits for room before it finds that the buffer is closed.
 # Fails: waits for room, in vain
 """Exercise 15: a bounded buffer."""
 
