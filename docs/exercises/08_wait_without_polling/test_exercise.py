@@ -169,11 +169,12 @@ def test_while_nothing_happens_who_waits_does_nothing() -> None:
     waiter = Running(steps)
     steps.settle()
     rounds = [steps.during(lambda: time.sleep(1.2)) for _ in range(2)]
+    place = steps.last_line
     set_value(connector, key, b"value")
     waiter.result("the value was set, and nobody woke the one who waits for it")
     assert not all(rounds), (
         f"polling: while nothing happened for two seconds, the thread in wait() did {sum(rounds)} "
-        f"steps, some of them in {steps.last_line}; who sleeps until set() wakes it does none"
+        f"steps, some of them at {place}; who sleeps until set() wakes it does none"
     )
 
 

@@ -34,7 +34,7 @@ class ProxyFuture(Generic[T]):
         raise NotImplementedError
 
     def set_result(self, value: T) -> None:
-        """Pickles the value and sets the key, once, which wakes the consumers.
+        """Pickles the value and sets the key, once. The consumers wait for that.
 
         Raises:
             concurrent.futures.InvalidStateError: There is a result already, and it stays.

@@ -47,7 +47,7 @@ class FileConnector:
         return self._directory / key
 
     def set(self, key: str, data: bytes) -> None:
-        """Stores `data` under `key`, at a stroke and once.
+        """Stores `data` under `key`, as a whole and once.
 
         Raises:
             AlreadySetError: The key has its value already, and keeps it.
