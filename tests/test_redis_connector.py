@@ -92,7 +92,8 @@ def test_a_waiter_is_woken_instead_of_asking_again(
     waiters = [in_thread(connector.wait, connector.new_key(), 3) for _ in range(20)]
     assert [waiter.result(LIMIT) for waiter in waiters] == [None] * 20
     elapsed = time.monotonic() - start
-    assert commands(server)["xread"] <= 20 * (elapsed + 2)  # once a second
+    # Once a second, and at the end a little more often. Polling would take 50 times as many.
+    assert commands(server)["xread"] < 20 * 4 * elapsed
 
 
 def test_more_can_wait_than_a_client_of_redis_usually_has_connections(
@@ -130,7 +131,6 @@ def wait_for_proxy(future: ProxyFuture[Any]) -> None:
 WAYS_TO_WAIT = wait_for_result, wait_in_time, wait_for_proxy
 
 
-@pytest.mark.timeout(60)
 def test_waiters_in_threads_and_processes_learn_that_the_server_died(
     server: RedisServer, store: Store
 ) -> None:
@@ -148,7 +148,6 @@ def test_waiters_in_threads_and_processes_learn_that_the_server_died(
         future.set_result("too late")
 
 
-@pytest.mark.timeout(60)
 def test_a_server_that_keeps_nothing_comes_back_with_every_key_unset(
     server: RedisServer, connector: RedisConnector
 ) -> None:
@@ -164,7 +163,6 @@ def test_a_server_that_keeps_nothing_comes_back_with_every_key_unset(
     assert waiter.result(LIMIT) == b"after"
 
 
-@pytest.mark.timeout(60)
 def test_a_server_with_a_log_comes_back_with_its_values_which_stay_set_once(
     tmp_path: Path,
 ) -> None:
@@ -204,7 +202,6 @@ def assert_all_fail(connector: RedisConnector, message: str) -> None:
     assert time.monotonic() - since < LIMIT / 2
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("connected", [False, True], ids=["first-call", "later-call"])
 def test_calls_to_a_stopped_server_fail_and_work_again_when_it_goes_on(
     server: RedisServer, connected: bool, monkeypatch: pytest.MonkeyPatch
@@ -222,7 +219,6 @@ def test_calls_to_a_stopped_server_fail_and_work_again_when_it_goes_on(
         assert is_stored(connector, connector.put(b"value"), b"value")
 
 
-@pytest.mark.timeout(60)
 def test_a_wait_outlasts_a_pause_of_the_server(
     server: RedisServer, connector: RedisConnector
 ) -> None:
@@ -302,7 +298,6 @@ def test_a_host_that_cannot_be_is_told_at_once(host: str) -> None:
         assert_all_fail(connector, host)
 
 
-@pytest.mark.timeout(60)
 def test_a_listener_that_never_answers_blocks_nobody_for_ever() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"redis://127.0.0.1:{listener.getsockname()[1]}?socket_timeout=1"
@@ -466,8 +461,8 @@ def test_close_leaves_the_values_and_ends_every_connection(server: RedisServer) 
     key = connector.put(b"value")
     waiters = [in_thread(connector.wait, connector.new_key()) for _ in range(5)]
     assert eventually(lambda: clients(server) == 5)
-    assert connector.exists(key)
-    assert clients(server) == 6  # of which one is idle
+    # One more, which is idle then. A waiter lends its own for a moment, once a second.
+    assert eventually(lambda: connector.exists(key) and clients(server) == 6)
     connector.close()
     for waiter in waiters:
         with pytest.raises(ConnectorError, match="closed"):
@@ -539,7 +534,6 @@ def interrupt_waits(url: str) -> int:
     return 20
 
 
-@pytest.mark.timeout(60)
 def test_after_ctrl_c_in_a_wait_the_next_call_gets_its_own_answer(
     redis_url: str, nursery: Nursery
 ) -> None:
@@ -570,7 +564,6 @@ def fork_while_threads_are_busy(url: str, forks: int) -> int:
     return succeeded
 
 
-@pytest.mark.timeout(90)
 def test_a_child_forked_while_threads_wait_and_work_can_use_the_store(
     redis_url: str, nursery: Nursery
 ) -> None:
@@ -591,7 +584,6 @@ def fork_while_the_pool_is_locked(url: str) -> bool:
         return well
 
 
-@pytest.mark.timeout(60)
 def test_a_forked_child_does_not_wait_for_a_lock_that_it_inherited(
     redis_url: str, nursery: Nursery
 ) -> None:
@@ -612,7 +604,6 @@ def value_after_child_closed(url: str) -> Any:
     return value
 
 
-@pytest.mark.timeout(60)
 def test_a_child_that_closes_its_copy_leaves_the_connections_of_its_parent(
     redis_url: str, nursery: Nursery
 ) -> None:

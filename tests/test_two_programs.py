@@ -23,7 +23,7 @@ redis_url = redis_server.redis_url
 Start = Callable[..., subprocess.Popen[str]]
 
 # Three programs have to start, maybe on a busy machine.
-LIMIT = 2 * SHORT_LIMIT
+LIMIT = 3 * SHORT_LIMIT
 
 GREETING = "I have a text. I do not know it yet.\n"
 PROMPT = "Your text: "
