@@ -360,7 +360,7 @@ def machine() -> dict[str, Any]:
 
 def described(machine: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    load = f"load average {machine['load']:.1f} at the end, this program's part included"
+    load = f"load average {machine['load']:.1f}, this program's part included"
     return f"Measured on {machine['cores']} cores ({load}) with {versions}."
 
 
@@ -379,7 +379,7 @@ Rows = list[list[str]]
 def tables(report: dict[str, Any]) -> str:
     """Returns the tables, in Markdown."""
     rounds = {len(times) for result in pipelined(report) for times in result["makespans"]}
-    best_of = " or ".join(map(str, sorted(rounds)))
+    best_of = " to ".join(map(str, sorted({min(rounds - {0}), max(rounds)})))
     return "\n\n".join(
         [
             f"Makespans in seconds, the best of {best_of}:",
@@ -429,6 +429,11 @@ def pipelined(report: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in report["results"] if each["name"] in ("futures", "ProxyStore")]
 
 
+def is_whole(result: dict[str, Any]) -> bool:
+    """Tells whether a contestant ran with every fraction, and was not cut short."""
+    return all(result["makespans"])
+
+
 def title(result: dict[str, Any]) -> str:
     what = "ProxyStore" if result["name"] == "ProxyStore" else result["medium"]
     return f"{ENGINES[result['engine']]}, {what}"
@@ -441,7 +446,7 @@ def pipelined_rows(report: dict[str, Any], form: str, *, divided: bool) -> Rows:
         unit = plan.ideal if divided else 1
         paper = published(report, "futures", plan.fraction)
         figures = [plan.ideal, paper]
-        figures += [min(result["makespans"][number]) for result in results]
+        figures += [min(result["makespans"][number], default=None) for result in results]
         cells = ["" if figure is None else form.format(figure / unit) for figure in figures]
         rows.append([f"{plan.fraction:g}", *cells])
     return rows
@@ -473,7 +478,7 @@ def budget_rows(report: dict[str, Any]) -> Rows:
 def verdicts(report: dict[str, Any]) -> Iterator[str]:
     """Says for each goal whether it was reached."""
     for result in pipelined(report):
-        if result["name"] == "ProxyStore":
+        if result["name"] == "ProxyStore" or not is_whole(result):
             continue
         missed = []
         for plan, times in zip(plans_of(report), result["makespans"], strict=True):
@@ -483,10 +488,11 @@ def verdicts(report: dict[str, Any]) -> Iterator[str]:
         outcome = f"missed at f = {', '.join(missed)}" if missed else "reached at every f"
         yield f"{title(result)}: {wanted}: {outcome}."
     for result in pipelined(report):
-        peer = next((each for each in pipelined(report) if beside(each, result)), None)
+        peers = (each for each in pipelined(report) if beside(each, result) and is_whole(each))
+        peer = next(peers, None)
         if peer is not None:
             pairs = zip(report["fractions"], result["makespans"], peer["makespans"], strict=True)
-            later = [f"{fraction:g}" for fraction, its, peers in pairs if min(its) > min(peers)]
+            later = [f"{fraction:g}" for fraction, its, theirs in pairs if min(its) > min(theirs)]
             outcome = f"later at f = {', '.join(later)}" if later else "so at every f"
             yield f"{title(result)}: no later than ProxyStore beside it: {outcome}."
     hops = (
@@ -520,7 +526,12 @@ SCHEMES = {  # text, and the lines in the order below
 
 
 def draw(report: dict[str, Any], scheme: str, file: Path) -> None:
-    """Draws the makespans on Dask, and how far they are from the ideal."""
+    """Draws the makespans on one engine, and how far they are from the ideal.
+
+    The engine is Dask, as in the paper, unless its run was cut short.
+    """
+    whole = {result["engine"] for result in pipelined(report) if is_whole(result)}
+    engine = "dask" if "dask" in whole else "process-pool"
     import matplotlib
 
     matplotlib.use("svg")
@@ -546,7 +557,7 @@ def draw(report: dict[str, Any], scheme: str, file: Path) -> None:
         figures = [published(report, way, fraction) for fraction in fractions]
         lines[name] = [figure or math.nan for figure in figures]
     for result in pipelined(report):
-        if result["engine"] == "dask":
+        if result["engine"] == engine:
             name = "ProxyStore" if result["name"] == "ProxyStore" else "this project"
             lines[f"{name}, {result['medium']}"] = list(map(min, result["makespans"]))
     with pyplot.rc_context(style):
