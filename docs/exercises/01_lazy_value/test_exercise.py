@@ -1,0 +1,157 @@
+"""What a lazy value has to keep, from simple to subtle."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from exercise import Lazy
+
+
+class Factory:
+    """Makes a value, and counts how often it was asked to."""
+
+    def __init__(self, value: Any = "value") -> None:
+        self.value = value
+        self.runs = 0
+
+    def __call__(self) -> Any:
+        self.runs += 1
+        return self.value
+
+
+def in_time(function: Callable[[], Any], complaint: str, seconds: float = 5) -> Any:
+    """Returns what `function` returns, or fails with the complaint if it takes too long."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(("value", function()))
+        except BaseException as error:
+            outcome.append(("error", error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert outcome, f"deadlock: {complaint}"
+    kind, result = outcome[0]
+    if kind == "error":
+        raise result
+    return result
+
+
+def test_making_a_lazy_value_does_not_run_the_factory() -> None:
+    factory = Factory()
+    Lazy(factory)
+    assert factory.runs == 0, (
+        "the factory ran before anybody used the value; it must wait for the first resolve()"
+    )
+
+
+def test_resolve_returns_what_the_factory_makes() -> None:
+    result = Lazy(Factory("value")).resolve()
+    assert result == "value", f"resolve() returned {result!r}; the factory had made 'value'"
+
+
+def test_the_factory_runs_once() -> None:
+    factory = Factory()
+    lazy = Lazy(factory)
+    for _ in range(3):
+        lazy.resolve()
+    assert factory.runs == 1, f"the factory ran {factory.runs} times for 3 uses; it must run once"
+
+
+def test_every_use_gets_the_same_object() -> None:
+    lazy = Lazy(lambda: ["a list"])
+    assert lazy.resolve() is lazy.resolve(), (
+        "two uses got two objects; what the first user appends to its list, the second must see"
+    )
+
+
+@pytest.mark.parametrize("value", ["", 0, False, [], None])
+def test_an_empty_value_is_a_value(value: object) -> None:
+    factory = Factory(value)
+    lazy = Lazy(factory)
+    for _ in range(3):
+        lazy.resolve()
+    assert factory.runs == 1, (
+        f"the factory made {value!r} and ran {factory.runs} times for 3 uses; it must run once, "
+        f"since {value!r} is a value like any other"
+    )
+
+
+def test_is_resolved_tells_whether_the_value_is_there() -> None:
+    factory = Factory(None)
+    lazy = Lazy(factory)
+    assert lazy.is_resolved() is False, "is_resolved() must be False before the first use"
+    assert factory.runs == 0, "is_resolved() ran the factory; asking must not make the value"
+    lazy.resolve()
+    assert lazy.is_resolved() is True, "is_resolved() must be True after the first use"
+
+
+def test_after_a_failure_the_next_use_tries_again() -> None:
+    answers = [ConnectionError("the server is away"), "value"]
+
+    def factory() -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    lazy = Lazy(factory)
+    try:
+        result = lazy.resolve()
+    except ConnectionError:
+        pass
+    else:
+        pytest.fail(f"the factory failed, but resolve() returned {result!r}; it must raise")
+    assert lazy.is_resolved() is False, "the factory failed, yet is_resolved() says True"
+
+    def again() -> Any:
+        try:
+            return lazy.resolve()
+        except Exception as error:
+            return error
+
+    result = in_time(again, "after a failure, the next resolve() waits for ever; who holds a lock?")
+    assert result == "value", (
+        f"the first try failed, the second had to return 'value' and gave {result!r}; "
+        "a failure must not be kept"
+    )
+
+
+def test_threads_that_resolve_at_once_share_one_run() -> None:
+    everybody_is_here = threading.Barrier(8)
+    on_their_way = threading.Semaphore(0)
+    runs = []
+
+    def factory() -> object:
+        runs.append(threading.current_thread())
+        if len(runs) == 1:  # give all the others the time to come in, too
+            for _ in range(8):
+                on_their_way.acquire(timeout=5)
+            time.sleep(0.2)
+        return object()
+
+    lazy = Lazy(factory)
+    results = []
+
+    def use() -> None:
+        everybody_is_here.wait()
+        on_their_way.release()
+        results.append(lazy.resolve())
+
+    threads = [threading.Thread(target=use, daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads), (
+        "deadlock: 8 threads resolved at once, and some of them still wait after 10 seconds"
+    )
+    assert len(runs) == 1, (
+        f"8 threads resolved at once and the factory ran {len(runs)} times; it must run once, "
+        "while the other threads wait"
+    )
+    assert len({id(result) for result in results}) == 1, "the 8 threads got different objects"
