@@ -267,7 +267,8 @@ def show_success(exercise: Exercise, outcome: Outcome) -> None:
     print(f"{green('✓')} {bold(f'{exercise.number}. {exercise.title}')}: {counted}.")
     for reason in outcome.not_checked:
         print(f"  {yellow('Not checked:')} {reason}")
-    print(dim(f"  Another way to see it: solutions/{exercise.name}\n"), end="")
+    if (solution := HERE / "solutions" / exercise.name).is_dir():
+        print(dim(f"  To compare with yours: {short(solution)}"))
     print()
 
 
@@ -795,7 +796,7 @@ def steps(node: pytest.Item | pytest.Collector, error: BaseException) -> list[st
     elif "pytest.fail" not in lines[failed.lineno - 1]:
         shown += lines[failed.lineno - 1 : failed.end_lineno]
     shown = textwrap.dedent("\n".join(shown)).splitlines()
-    return shown if len(shown) <= 24 else ["...", *shown[-23:]]
+    return shown if len(shown) <= 16 else ["...", *shown[-15:]]
 
 
 # How it looks
@@ -803,8 +804,9 @@ def steps(node: pytest.Item | pytest.Collector, error: BaseException) -> list[st
 
 def as_words(test: str) -> str:
     """Makes words of a test's name: `test_exercise.py::test_it_runs[0]` is "it runs (0)"."""
-    name = test.partition("::")[2].removeprefix("test_").replace("_", " ")
-    return re.sub(r"\[(.*)\]$", r" (\1)", name)
+    name, _, argument = test.partition("::")[2].partition("[")
+    words = name.removeprefix("test_").replace("_", " ")
+    return f"{words} ({argument[:-1]})" if argument else words
 
 
 def indented(text: str, first: str = "    ", rest: str = "    ") -> str:

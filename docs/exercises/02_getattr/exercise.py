@@ -1,0 +1,70 @@
+"""Exercise 2: a proxy made of `__getattr__`. README.md in this folder tells the task."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+# Given: the lazy value.
+
+_MISSING = object()
+
+
+class Lazy:
+    """A value that is made at its first use, and kept."""
+
+    def __init__(self, factory: Callable[[], Any]) -> None:
+        self._factory = factory
+        self._value: Any = _MISSING
+        self._lock = threading.Lock()
+
+    def is_resolved(self) -> bool:
+        """Tells whether the value is there, without making it."""
+        return self._value is not _MISSING
+
+    def resolve(self) -> Any:
+        """Returns the value, after making it if it is not there yet."""
+        with self._lock:
+            if not self.is_resolved():
+                self._value = self._factory()
+        return self._value
+
+
+# Yours: the proxy.
+
+
+class Proxy:
+    """An object whose attributes are those of its target.
+
+    Args:
+        factory: Makes the target, at the first use.
+    """
+
+    def __init__(self, factory: Callable[[], Any]) -> None:
+        raise NotImplementedError
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns an attribute of the target. Called for names that the proxy does not have."""
+        raise NotImplementedError
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets an attribute of the target. Called for all names."""
+        raise NotImplementedError
+
+
+QUESTIONS = [
+    "proxy.upper()",
+    "hasattr(proxy, 'upper')",
+    "len(proxy)",
+    "proxy.__len__()",
+    "proxy + '!'",
+    "proxy == 'value'",
+    "str(proxy)",
+    "proxy.__str__()",
+    "'v' in proxy",
+    "isinstance(proxy, str)",
+]
+
+
+def predictions() -> dict[str, bool]:
+    """Tells for each of the QUESTIONS whether `Proxy(lambda: "value")` answers as "value" would."""
+    raise NotImplementedError

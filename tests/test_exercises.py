@@ -1,0 +1,138 @@
+"""The exercises tell right from nearly right: each candidate answer, judged by the checker."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "exercises"))
+
+import check
+
+EXERCISES = check.HERE
+TRACK = check.track()
+SOLUTIONS = EXERCISES / "solutions"
+
+
+def wrong_answers(exercise: check.Exercise) -> list[Path]:
+    return sorted((SOLUTIONS / exercise.name).glob("wrong_*.py"))
+
+
+WRONG = [(exercise, answer) for exercise in TRACK for answer in wrong_answers(exercise)]
+
+each_exercise = pytest.mark.parametrize("exercise", TRACK, ids=lambda exercise: exercise.name)
+each_wrong_answer = pytest.mark.parametrize(
+    ("exercise", "answer"), WRONG, ids=[f"{each.name}-{wrong.stem}" for each, wrong in WRONG]
+)
+
+Judge = Callable[[check.Exercise, Path], check.Outcome]
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Judge]:
+    """Has the checker judge an answer. It starts with all of them, to use all processors."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    found = {}
+    for exercise in TRACK:
+        for folder in EXERCISES, SOLUTIONS:
+            answer = exercise.answer(folder)
+            found[answer] = pool.submit(check.check, exercise, answer)
+    for exercise, answer in WRONG:
+        found[answer] = pool.submit(check.check, exercise, answer)
+    yield lambda exercise, answer: found[answer].result()
+    pool.shutdown(cancel_futures=True)
+
+
+def test_the_track_is_numbered_without_a_gap() -> None:
+    assert [exercise.number for exercise in TRACK] == list(range(1, len(TRACK) + 1))
+    assert [int(exercise.name[:2]) for exercise in TRACK] == list(range(1, len(TRACK) + 1))
+    assert len(TRACK) >= 12
+
+
+def test_there_is_a_solution_for_each_exercise_and_no_other() -> None:
+    assert sorted(each.name for each in SOLUTIONS.iterdir() if each.is_dir()) == [
+        exercise.name for exercise in TRACK
+    ]
+
+
+@each_exercise
+def test_a_starter_fails_at_its_first_gap(judge: Judge, exercise: check.Exercise) -> None:
+    outcome = judge(exercise, exercise.answer(EXERCISES))
+    assert outcome.failure is not None
+    assert outcome.failure.is_gap, outcome.failure
+
+
+@each_exercise
+def test_a_solution_passes(judge: Judge, exercise: check.Exercise) -> None:
+    outcome = judge(exercise, exercise.answer(SOLUTIONS))
+    assert outcome.failure is None
+    assert outcome.not_checked == []
+    assert outcome.passed == outcome.tests > 0
+
+
+@each_wrong_answer
+def test_a_wrong_answer_fails_with_the_failure_meant_for_it(
+    judge: Judge, exercise: check.Exercise, answer: Path
+) -> None:
+    first, second, *_ = answer.read_text().splitlines()
+    assert re.fullmatch(r"# Wrong: \S.+", first)
+    meant = second.removeprefix("# Fails: ")
+    assert len(meant) > 10
+    outcome = judge(exercise, answer)
+    assert outcome.failure is not None, "this wrong answer passes"
+    assert meant in outcome.failure.sentence
+
+
+@each_exercise
+def test_an_exercise_has_at_least_three_wrong_answers(exercise: check.Exercise) -> None:
+    assert len(wrong_answers(exercise)) >= 3
+
+
+@each_exercise
+def test_a_readme_has_the_parts_that_a_student_looks_for(exercise: check.Exercise) -> None:
+    text = (exercise.tests.parent / "README.md").read_text()
+    assert text.startswith(f"# {exercise.number}. ")
+    assert re.search(r"^Time: (\d+) minutes$", text, re.MULTILINE)
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert [each for each in headings if each in ("Your task", "Run")] == ["Your task", "Run"]
+    assert f"python docs/exercises/check.py {exercise.number}\n" in text
+    hints = re.findall(r"<details><summary>Hint (\d+)</summary>", text)
+    assert [int(number) for number in hints] == list(range(1, len(hints) + 1))
+    assert len(hints) >= 2
+    assert text.count("<details>") == text.count("</details>") == len(hints)
+
+
+@each_exercise
+def test_an_exercise_takes_fifteen_to_forty_minutes(exercise: check.Exercise) -> None:
+    assert 15 <= int(exercise.minutes.split()[0]) <= 40
+
+
+@each_exercise
+def test_a_starter_differs_from_the_solution_in_its_gaps(exercise: check.Exercise) -> None:
+    starter = exercise.answer(EXERCISES).read_text()
+    assert "raise NotImplementedError\n" in starter
+    assert starter != exercise.answer(SOLUTIONS).read_text()
+    assert (SOLUTIONS / exercise.name / "README.md").is_file()
+
+
+@pytest.mark.parametrize("folder", [EXERCISES, SOLUTIONS], ids=["starters", "solutions"])
+def test_mypy_finds_the_types_complete(folder: Path, tmp_path: Path) -> None:
+    # Side by side and each with a name of its own, so that mypy has to start only once.
+    for exercise in TRACK:
+        shutil.copy(exercise.answer(folder), tmp_path / f"exercise_{exercise.name}.py")
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert "Success" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_track_overview_of_each_page_names_every_exercise() -> None:
+    for page in EXERCISES / "README.md", EXERCISES.parent / "exercises.md":
+        text = page.read_text()
+        missing = [each.name for each in TRACK if each.name not in text]
+        assert missing == [], page
