@@ -1,4 +1,4 @@
-# Wrong: __instancecheck__ is for a class on the right of isinstance(), not for an object on its left.
+# Wrong: __instancecheck__ is for a class on the right of isinstance(), not for what is on its left.
 # Fails: isinstance(proxy, list) says no; it asks proxy.__class__
 
 import threading
