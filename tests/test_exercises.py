@@ -31,6 +31,9 @@ each_wrong_answer = pytest.mark.parametrize(
     ("exercise", "answer"), WRONG, ids=[f"{each.name}-{wrong.stem}" for each, wrong in WRONG]
 )
 
+# Seconds for one test: nothing here shall depend on the speed of the machine.
+PATIENCE = 90
+
 Judge = Callable[[check.Exercise, Path], check.Outcome]
 
 
@@ -40,11 +43,12 @@ def judge() -> Iterator[Judge]:
     pool = ThreadPoolExecutor(os.cpu_count())
     found = {}
     for exercise in TRACK:
-        for folder in EXERCISES, SOLUTIONS:
-            answer = exercise.answer(folder)
-            found[answer] = pool.submit(check.check, exercise, answer)
+        for answer in exercise.answer(EXERCISES), exercise.answer(SOLUTIONS):
+            found[answer] = pool.submit(
+                check.check, exercise, answer, all_tests=True, limit=PATIENCE
+            )
     for exercise, answer in WRONG:
-        found[answer] = pool.submit(check.check, exercise, answer)
+        found[answer] = pool.submit(check.check, exercise, answer, limit=PATIENCE)
     yield lambda exercise, answer: found[answer].result()
     pool.shutdown(cancel_futures=True)
 
@@ -66,6 +70,8 @@ def test_a_starter_fails_at_its_first_gap(judge: Judge, exercise: check.Exercise
     outcome = judge(exercise, exercise.answer(EXERCISES))
     assert outcome.failure is not None
     assert outcome.failure.is_gap, outcome.failure
+    assert outcome.passed == 0, "somebody who has done nothing gets points"
+    assert not outcome.begun
 
 
 @each_exercise
