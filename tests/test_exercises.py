@@ -39,8 +39,8 @@ Judge = Callable[[check.Exercise, Path], check.Outcome]
 
 @pytest.fixture(scope="module")
 def judge() -> Iterator[Judge]:
-    """Has the checker judge an answer. It starts with all of them, to use all processors."""
-    pool = ThreadPoolExecutor(os.cpu_count())
+    """Has the checker judge an answer. It begins with all of them at once."""
+    pool = ThreadPoolExecutor(2 * (os.cpu_count() or 1))  # since some of them wait
     found = {}
     for exercise in TRACK:
         for answer in exercise.answer(EXERCISES), exercise.answer(SOLUTIONS):

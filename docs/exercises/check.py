@@ -23,6 +23,7 @@ import faulthandler
 import hashlib
 import importlib
 import importlib.util
+import io
 import json
 import os
 import re
@@ -123,7 +124,7 @@ def main() -> int:
     options = command_line()
     if options.inside:
         run_tests(Path(options.inside), options.all_tests, options.limit)
-    if isinstance(sys.stdout, __import__("io").TextIOWrapper):
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # for a terminal without our few signs
     try:
         if options.start:
@@ -485,7 +486,7 @@ def check(
             text = f"raise ImportError({forbidden_sentence(module)!r}, name={module!r})\n"
             (scratch / "exercise" / f"{module}.py").write_text(text)
         in_time, exit_code = run_inside(scratch, all_tests, limit)
-        return judged(scratch, in_time, exit_code, limit)
+        return judged(scratch, answer, in_time, exit_code, limit)
 
 
 def run_inside(scratch: Path, all_tests: bool, limit: float) -> tuple[bool, int]:
@@ -525,7 +526,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def judged(scratch: Path, in_time: bool, exit_code: int, limit: float) -> Outcome:
+def judged(scratch: Path, answer: Path, in_time: bool, exit_code: int, limit: float) -> Outcome:
     """Reads what the process has written about its tests, up to where it came to an end."""
     outcome = Outcome()
     running = ""
@@ -548,15 +549,16 @@ def judged(scratch: Path, in_time: bool, exit_code: int, limit: float) -> Outcom
         elif kind == "ended":
             ended = True
     outcome.passed = len(passed - failed)
+    passed_or_not_checked = outcome.passed + len(outcome.not_checked)
     if not ended:
         text = read(scratch / "stuck")
         if text or not in_time:
-            failure = stuck(text, limit, in_time)
+            failure = stuck(text, answer, limit, in_time)
         else:
             failure = Failure(f"The whole Python process ended here, {cause(exit_code)}.")
         failure.test = as_words(running)
         outcome.failure = outcome.failure or failure
-    elif outcome.failure is None and outcome.passed + len(outcome.not_checked) < outcome.tests:
+    elif outcome.failure is None and not 0 < outcome.tests == passed_or_not_checked:
         outcome.failure = Failure("The tests were interrupted.", test=as_words(running))
     return outcome
 
@@ -573,7 +575,7 @@ def read(file: Path) -> str:
     return ""
 
 
-def stuck(traces: str, limit: float, in_time: bool) -> Failure:
+def stuck(traces: str, answer: Path, limit: float, in_time: bool) -> Failure:
     """Describes an answer that did not come to an end, from the stacks of its threads."""
     allowed = f"{limit:g} seconds" if in_time else f"{limit * 4:g} seconds for all tests together"
     failure = Failure(
@@ -582,8 +584,8 @@ def stuck(traces: str, limit: float, in_time: bool) -> Failure:
     )
     # The main thread, which runs the test, comes last; of its calls, the innermost comes first.
     for thread in reversed(traces.split("\n\n")):
-        if found := re.search(r'exercise\.py", line (\d+) in (\S+)', thread.replace("test_ex", "")):
-            failure.place = f"line {found[1]}, in {found[2]}"
+        if found := re.search(r'/exercise\.py", line (\d+) in (\S+)', thread):
+            locate(failure, int(found[1]), found[2], answer)
             break
     return failure
 
@@ -607,10 +609,10 @@ def run_tests(scratch: Path, all_tests: bool, limit: float) -> None:
     sys.path[0] = str(folder)
     recorder = Recorder(scratch, limit)
     if recorder.imports_well(folder / "exercise.py"):
-        arguments = ["-q", "-c", "pytest.ini", "-p", "no:cacheprovider", "-p", "no:faulthandler"]
+        options = ["-q", f"-c{folder}/pytest.ini", "-pno:cacheprovider", "-pno:faulthandler"]
         if not all_tests:
-            arguments.append("--exitfirst")
-        pytest.main([*arguments, "test_exercise.py"], plugins=[recorder])
+            options.append("--exitfirst")
+        pytest.main([*options, str(folder / "test_exercise.py")], plugins=[recorder])
     recorder.write("ended")
     os._exit(0)
 
@@ -636,7 +638,8 @@ class Recorder:
         self._limit = limit
 
     def write(self, kind: str, **values: Any) -> None:
-        print(json.dumps({"kind": kind, **values}), file=self._events, flush=True)
+        self._events.write(json.dumps({"kind": kind, **values}) + "\n")
+        self._events.flush()
 
     def fail(self, failure: Failure, test: str = "") -> None:
         self.write("failed", test=test, failure=asdict(failure))
@@ -689,6 +692,8 @@ class Recorder:
     ) -> None:
         assert call.excinfo is not None
         error = call.excinfo.value
+        if type(error).__name__ == "CollectError":  # what pytest makes of a failed import
+            error = error.__cause__ or error
         failure = Failure(described(error), test=as_words(node.nodeid))
         if isinstance(error, NotImplementedError):
             failure.is_gap = True
@@ -738,9 +743,7 @@ def described(error: BaseException) -> str:
     if isinstance(error, ImportError) and error.name in FORBIDDEN:
         return forbidden_sentence(error.name)
     if isinstance(error, ImportError) and error.name == "exercise":
-        return (
-            f"The tests need a name that exercise.py has no more: {str(error).partition(' (')[0]}."
-        )
+        return f"The tests need a name that is not there: {str(error).partition(' (')[0]}."
     if isinstance(error, SystemExit):
         return "sys.exit() was called, which ends the tests, too."
     try:
@@ -761,13 +764,15 @@ def located(failure: Failure, error: BaseException | None) -> Failure:
     while trace is not None:
         code = trace.tb_frame.f_code
         if Path(code.co_filename).name == "exercise.py":
-            function = "" if code.co_name == "<module>" else f", in {code.co_name}"
-            failure.place = f"line {trace.tb_lineno}{function}"
-            with contextlib.suppress(OSError, IndexError):
-                lines = Path(code.co_filename).read_text(errors="replace").splitlines()
-                failure.code = lines[trace.tb_lineno - 1].strip()
+            locate(failure, trace.tb_lineno, code.co_name, Path(code.co_filename))
         trace = trace.tb_next
     return failure
+
+
+def locate(failure: Failure, line: int, function: str, answer: Path) -> None:
+    failure.place = f"line {line}" + (f", in {function}" if function != "<module>" else "")
+    with contextlib.suppress(OSError, IndexError):
+        failure.code = answer.read_text(errors="replace").splitlines()[line - 1].strip()
 
 
 def steps(node: pytest.Item | pytest.Collector, error: BaseException) -> list[str]:

@@ -1,0 +1,488 @@
+"""The checker of the exercises: it shows the way, and no answer can harm it or another one."""
+
+import contextlib
+import csv
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "exercises"))
+
+import check
+
+LAZY, PICKLE = (each for each in check.track() if each.number in (1, 5))
+SOLUTION = LAZY.answer(check.HERE / "solutions").read_text()
+
+# Seconds for one test where an answer never ends; and where it does, and shall not be hurried.
+SHORT, LONG = 3, 90
+
+
+def outcome_of(text: str | bytes, folder: Path, limit: float = LONG) -> check.Outcome:
+    """Checks an answer to exercise 1."""
+    answer = folder / "answer.py"
+    answer.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return check.check(LAZY, answer, limit=limit)
+
+
+def sentence(text: str | bytes, folder: Path, limit: float = LONG) -> str:
+    """Returns why an answer to exercise 1 is not right."""
+    failure = outcome_of(text, folder, limit).failure
+    assert failure is not None
+    return failure.sentence
+
+
+def in_resolve(statement: str) -> str:
+    """Returns the solution of exercise 1, with a statement before all others of `resolve`."""
+    head = '        """Returns the value, after making it if it is not there yet."""\n'
+    assert head in SOLUTION
+    return SOLUTION.replace(head, f"{head}        {statement}\n")
+
+
+# What answers may do to it
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("import sys; sys.exit()", "sys.exit() was called"),
+        ("raise SystemExit", "sys.exit() was called"),
+        ("import os; os._exit(0)", "The whole Python process ended here, with exit code 0"),
+        ("import os; os.kill(os.getpid(), 9)", "ended here, by the signal SIGKILL"),
+        ("import os; os.killpg(0, 9)", "ended here, by the signal SIGKILL"),
+        ("import ctypes; ctypes.string_at(0)", "ended here, by the signal SIGSEGV"),
+        ("import os; os.abort()", "ended here, by the signal SIGABRT"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("input()", "reading from stdin"),
+        ("x = []\n        while True: x.append(bytes(10**8))", "MemoryError"),
+        ("raise KeyboardInterrupt", "The tests were interrupted."),
+    ],
+)
+def test_an_answer_that_breaks_off_is_reported(statement: str, said: str, tmp_path: Path) -> None:
+    assert said in sentence(in_resolve(statement), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        ("import sys; sys.exit()", "sys.exit() was called"),
+        ("import os; os._exit(0)", "The whole Python process ended here, with exit code 0"),
+        ("def broken(:", "Python cannot read the file: invalid syntax."),
+        ("'never closed", "Python cannot read the file: unterminated string literal"),
+        ("x = 1 / 0", "The file cannot be imported. ZeroDivisionError: division by zero"),
+        ("import no_such_module", "The file cannot be imported. ModuleNotFoundError"),
+        ("x = '\0'", "source code string cannot contain null bytes"),
+        ("x = '\udcff'", "Python cannot read the file"),
+        ("import os; [os.remove(name) for name in os.listdir()]", "The tests were interrupted."),
+        ("import os; os.closerange(3, 100)", "The whole Python process ended here"),
+    ],
+)
+def test_an_answer_that_cannot_be_imported_is_reported(
+    first: str, said: str, tmp_path: Path
+) -> None:
+    text = f"{first}\n{SOLUTION}".encode(errors="surrogateescape")
+    assert said in sentence(text, tmp_path)
+
+
+def test_a_name_that_the_tests_need_is_named(tmp_path: Path) -> None:
+    said = sentence(SOLUTION.replace("class Lazy", "class Lasy"), tmp_path)
+    assert said == (
+        "The tests need a name that is not there: cannot import name 'Lazy' from 'exercise'."
+    )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "while True: pass",
+        "import time; time.sleep(1000)",
+        "import threading; threading.Event().wait()",
+        "with self._lock: self._lock.acquire()",
+        "import os; os.kill(os.getpid(), 19)",  # SIGSTOP: nobody inside can do anything any more
+    ],
+)
+def test_an_answer_that_never_ends_is_reported_with_its_line(
+    statement: str, tmp_path: Path
+) -> None:
+    failure = outcome_of(in_resolve(statement), tmp_path, SHORT).failure
+    assert failure is not None
+    assert "Endless loop or deadlock: this did not end within" in failure.sentence
+    assert failure.test == "resolve returns what the factory makes"
+    if "19" not in statement:
+        line = in_resolve(statement).splitlines().index(f"        {statement}") + 1
+        assert failure.place == f"line {line}, in resolve"
+        assert failure.code == statement
+
+
+def test_an_answer_that_never_ends_while_it_is_imported_is_reported(tmp_path: Path) -> None:
+    failure = outcome_of("while True: pass\n" + SOLUTION, tmp_path, SHORT).failure
+    assert failure is not None
+    assert "Endless loop or deadlock" in failure.sentence
+    assert failure.place == "line 1"
+
+
+def test_an_answer_that_prints_for_ever_ends(tmp_path: Path) -> None:
+    assert outcome_of(in_resolve("while True: print('x' * 100_000)"), tmp_path, 30).failure
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "import threading, time; threading.Thread(target=time.sleep, args=(1000,)).start()",
+        "import atexit, time; atexit.register(time.sleep, 1000)",
+        "import os; os.fork()",
+        "import os; os.chdir('/')",
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+    ],
+)
+def test_what_a_right_answer_leaves_running_does_not_hold_it_up(left: str, tmp_path: Path) -> None:
+    outcome = outcome_of(f"{left}\n{SOLUTION}", tmp_path)
+    assert outcome.failure is None
+    assert outcome.passed == 12
+
+
+def test_processes_that_an_answer_started_end_with_the_check(tmp_path: Path) -> None:
+    note = tmp_path / "process"
+    left = f"import subprocess; p = subprocess.Popen(['sleep', '1000']); open({str(note)!r}, 'w')"
+    assert outcome_of(f"{left}.write(str(p.pid))\n{SOLUTION}", tmp_path).done
+    end = time.monotonic() + 10
+    while process_lives(int(note.read_text())) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not process_lives(int(note.read_text()))
+
+
+def process_lives(process: int) -> bool:
+    """Tells whether a process lives; one that has ended and waits for its parent does not."""
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True)
+    return listed.stdout.strip()[:1] not in (b"", b"Z")
+
+
+def test_what_an_answer_prints_is_shown_to_its_author(tmp_path: Path) -> None:
+    statement = "print('the value is', self._value); return 'nonsense'"
+    failure = outcome_of(in_resolve(statement), tmp_path).failure
+    assert failure is not None
+    assert len(failure.printed) == 1
+    assert failure.printed[0].startswith("the value is <object object at")
+
+
+def test_nothing_is_left_in_the_temporary_directory(tmp_path: Path) -> None:
+    before = set(Path(check.tempfile.gettempdir()).iterdir())
+    outcome_of("open('a file', 'w').write('x')\n" + SOLUTION, tmp_path)
+    outcome_of(in_resolve("while True: pass"), tmp_path, SHORT)
+    assert set(Path(check.tempfile.gettempdir()).iterdir()) <= before
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "enormous"])
+def test_what_is_no_file_with_an_answer_is_reported(kind: str, tmp_path: Path) -> None:
+    answer = tmp_path / "exercise.py"
+    if kind == "folder":
+        answer.mkdir()
+    if kind == "pipe":
+        os.mkfifo(answer)
+    if kind == "enormous":
+        answer.write_bytes(bytes(2_000_000))
+    failure = check.check(LAZY, answer).failure
+    assert failure is not None
+    assert "There is no file" in failure.sentence
+
+
+# The library is no answer
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import proxyfuture",
+        "import os, connectors as c",
+        "from proxyfuture import Proxy as Lazy",
+        "from connectors import *",
+        "__import__('proxyfuture')",
+        "import importlib; importlib.import_module('proxyfuture')",
+        "from importlib import import_module; import_module('connectors')",
+        "if False: import proxyfuture",
+        "exec('import ' + 'proxy' + 'future')",
+    ],
+)
+def test_an_answer_that_imports_the_library_is_refused(statement: str, tmp_path: Path) -> None:
+    # Where the project is installed, as for these tests, the import would succeed.
+    said = sentence(f"{SOLUTION}\n{statement}\n", tmp_path)
+    module = "connectors" if "connectors" in statement else "proxyfuture"
+    assert f"An answer must not import {module}" in said
+
+
+def test_a_process_of_an_answer_does_not_find_the_library(tmp_path: Path) -> None:
+    program = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import {}'], check=1)"
+    statement = program.format("proxy' + 'future")
+    assert "CalledProcessError" in sentence(f"{statement}\n{SOLUTION}", tmp_path)
+
+
+# What a student sees
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of a student's own, in which the track has only exercises 1 and 5."""
+    folder = tmp_path / "work"
+    run(check.HERE / "check.py", "--start", folder)
+    for each in check.track():
+        if each not in (LAZY, PICKLE):
+            shutil.rmtree(folder / each.name)
+    return folder
+
+
+def run(*arguments: object, code: int | None = None, **environment: str) -> str:
+    """Runs a program, and returns what it prints."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, **environment},
+    )
+    assert done.stderr == ""
+    if code is not None:
+        assert done.returncode == code
+    return done.stdout
+
+
+def solve(folder: Path, *exercises: check.Exercise) -> None:
+    for exercise in exercises:
+        shutil.copy(exercise.answer(check.HERE / "solutions"), exercise.answer(folder))
+
+
+def test_without_arguments_it_shows_the_track_and_where_to_begin(folder: Path) -> None:
+    shown = run(folder / "check.py", code=1)
+    assert "▸  1  A lazy value" in shown
+    assert "·  5  Pickle the recipe" in shown
+    assert "0 of 2 done" in shown
+    assert "Not begun yet." in shown
+    assert "01_lazy_value/README.md" in shown
+
+
+def test_what_is_done_is_ticked_and_the_next_one_is_checked(folder: Path) -> None:
+    solve(folder, LAZY)
+    shown = run(folder / "check.py", code=1)
+    assert "✓  1  A lazy value" in shown
+    assert "▸  5  Pickle the recipe" in shown
+    assert "1 of 2 done" in shown
+    assert "all 12 tests pass" in shown
+
+
+def test_when_all_is_done_it_says_so(folder: Path) -> None:
+    solve(folder, LAZY, PICKLE)
+    assert "All exercises are done." in run(folder / "check.py", code=0)
+    assert "2 of 2 done" in run(folder / "check.py", code=0)
+
+
+def test_an_answer_that_was_changed_is_checked_again(folder: Path) -> None:
+    solve(folder, LAZY, PICKLE)
+    run(folder / "check.py", code=0)
+    answer = LAZY.answer(folder)
+    answer.write_text(answer.read_text().replace("if not self.is_resolved():", "if True:"))
+    shown = run(folder / "check.py", code=1)
+    assert "▸  1  A lazy value" in shown
+    assert "the factory ran 3 times for 3 uses; it must run once" in shown
+
+
+def test_only_the_first_failure_is_shown_with_what_the_test_did(folder: Path) -> None:
+    answer = check.HERE / "solutions" / LAZY.name / "wrong_forgets.py"
+    shutil.copy(answer, LAZY.answer(folder))
+    shown = run(folder / "check.py", 1, code=1)
+    assert shown.count("✗") == 1
+    assert "✗ the factory runs once" in shown
+    assert "2 of 12 tests pass" in shown
+    assert (
+        "│ for _ in range(3):\n    │     lazy.resolve()\n    │ assert factory.runs == 1\n" in shown
+    )
+
+
+def test_a_number_checks_that_exercise_alone(folder: Path) -> None:
+    solve(folder, PICKLE)
+    shown = run(folder / "check.py", 5, code=0)
+    assert "5. Pickle the recipe, not the cake: all 9 tests pass." in shown
+    assert "A lazy value" not in shown
+
+
+def test_a_number_that_does_not_exist_is_refused(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, folder / "check.py", "99"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "there is no exercise 99" in done.stderr
+
+
+def test_without_pytest_it_says_how_to_get_it(folder: Path) -> None:
+    shown = run("-S", folder / "check.py", code=2)
+    assert shown == "The checks need pytest: python -m pip install pytest\n"
+
+
+def test_watching_checks_again_when_an_answer_is_saved(folder: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, folder / "check.py", "--watch", "1"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        end = threading.Timer(60, watching.kill)  # then the lines end, and the test fails
+        end.start()
+        try:
+            assert "Not begun yet." in shown_until(watching, "Watching")
+            solve(folder, LAZY)
+            assert "all 12 tests pass" in shown_until(watching, "Watching")
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(30) == 130
+        finally:
+            watching.kill()
+            end.cancel()
+
+
+def shown_until(process: "subprocess.Popen[str]", mark: str) -> str:
+    assert process.stdout is not None
+    shown = ""
+    for line in process.stdout:
+        shown += line
+        if mark in line:
+            break
+    return shown
+
+
+def on_a_terminal(program: Path, **environment: str) -> str:
+    """Runs a program on a terminal, and returns all that it writes there."""
+    ours, its = os.openpty()
+    running = subprocess.Popen(
+        [sys.executable, program],
+        stdout=its,
+        stderr=its,
+        env={**os.environ, "TERM": "xterm", **environment},
+    )
+    os.close(its)
+    written = b""
+    with open(ours, "rb", buffering=0) as screen, contextlib.suppress(OSError):
+        # An error is how Linux says that nobody has the terminal open any more.
+        while some := screen.read(1000):
+            written += some
+    assert running.wait(60) == 1
+    return written.decode()
+
+
+def test_colours_are_for_terminals_that_want_them(folder: Path) -> None:
+    color = "\033[1m"
+    assert color in on_a_terminal(folder / "check.py", NO_COLOR="")
+    assert color not in on_a_terminal(folder / "check.py", NO_COLOR="1")
+    assert color not in on_a_terminal(folder / "check.py", NO_COLOR="", TERM="dumb")
+    assert color not in run(folder / "check.py", NO_COLOR="")
+
+
+def test_a_terminal_without_the_signs_gets_others(folder: Path) -> None:
+    assert "?  1  A lazy value" in run(folder / "check.py", PYTHONIOENCODING="ascii")
+
+
+def test_starting_again_keeps_the_answers(folder: Path) -> None:
+    solve(folder, LAZY)
+    (LAZY.answer(folder).parent / "README.md").unlink()
+    shown = run(check.HERE / "check.py", "--start", folder, code=0)
+    assert f"{len(check.track())} answers" not in shown
+    assert "2 answers that were in" in shown
+    assert LAZY.answer(folder).read_text() == SOLUTION
+    assert (LAZY.answer(folder).parent / "README.md").exists()
+
+
+def test_a_folder_to_start_with_has_no_solutions(folder: Path) -> None:
+    assert not list(folder.rglob("wrong_*.py"))
+    assert not (folder / "solutions").exists()
+
+
+def test_filled_starters_are_not_handed_out(folder: Path, tmp_path: Path) -> None:
+    solve(folder, LAZY)
+    shown = run(folder / "check.py", "--start", tmp_path / "another", code=2)
+    assert "01_lazy_value/exercise.py is no starter any more: its gaps are filled." in shown
+    assert not (tmp_path / "another").exists()
+
+
+# What a teacher sees
+
+
+@pytest.fixture
+def students(tmp_path: Path) -> Path:
+    """Folders that students have handed in."""
+    answers = {
+        "anna": (SOLUTION, PICKLE.answer(check.HERE / "solutions").read_text()),
+        "bert": (in_resolve("while True: pass"), None),
+        "carla": (in_resolve("import os; os._exit(0)"), "import proxyfuture\n"),
+        "dora": (LAZY.answer(check.HERE).read_text(), PICKLE.answer(check.HERE).read_text()),
+        "emil": ((check.HERE / "solutions" / LAZY.name / "wrong_no_lock.py").read_text(), None),
+    }
+    for name, texts in answers.items():
+        for exercise, text in zip((LAZY, PICKLE), texts, strict=True):
+            if text is not None:
+                answer = exercise.answer(tmp_path / "students" / name)
+                answer.parent.mkdir(parents=True)
+                answer.write_text(text)
+    return tmp_path / "students"
+
+
+def test_a_report_has_the_points_of_everybody_whatever_one_of_them_did(
+    folder: Path, students: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "points.csv"
+    shown = run(
+        *(folder / "check.py", "--report", *sorted(students.iterdir())),
+        *("--csv", table, "--limit", 10),
+        code=0,
+    )
+    points = dict(re.findall(r"^  (\w+) +(\S+ +\S+ +\d+ / 20)$", shown, re.MULTILINE))
+    assert {name: row.split() for name, row in points.items()} == {
+        "anna": ["10", "10", "20", "/", "20"],
+        "bert": ["0", "!", "0", "/", "20"],
+        "carla": ["0", "!", "0", "/", "20"],
+        "dora": ["·", "·", "0", "/", "20"],
+        "emil": ["9", "!", "9", "/", "20"],
+    }
+    shown = " ".join(shown.split())
+    assert "bert 1: Endless loop or deadlock" in shown
+    assert "bert 5: There is no file" in shown
+    assert "carla 1: The whole Python process ended here" in shown
+    assert "carla 5: An answer must not import proxyfuture" in shown
+    assert "emil 1: 8 threads resolved at once and the factory ran" in shown
+    assert "anna 1:" not in shown
+    assert "dora 1:" not in shown
+
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["folder"] for row in rows] == ["anna", "bert", "carla", "dora", "emil"]
+    assert [row["points"] for row in rows] == ["20", "0", "0", "0", "9"]
+    assert [row["of"] for row in rows] == ["20"] * 5
+    assert [row["01_lazy_value"] for row in rows] == ["10", "0", "0", "0", "9"]
+    assert rows[0]["remarks"] == ""
+    assert "5: An answer must not import proxyfuture" in rows[2]["remarks"]
+
+
+def test_a_report_of_one_folder(folder: Path) -> None:
+    solve(folder, LAZY)
+    assert re.search(r"^  work +10   · +10 / 20$", run(folder / "check.py", "--report"), re.M)
+
+
+def test_a_report_uses_its_own_tests_and_not_those_of_a_student(
+    folder: Path, students: Path
+) -> None:
+    (students / "emil" / LAZY.name / "test_exercise.py").write_text("def test_all(): pass\n")
+    shown = run(folder / "check.py", "--report", students / "emil")
+    assert re.search(r"^  emil +9   ! +9 / 20$", shown, re.MULTILINE)
+
+
+def test_a_whole_clone_can_be_handed_in(folder: Path, students: Path) -> None:
+    clone = students / "zoe" / "docs" / "exercises"
+    shutil.copytree(students / "anna", clone)
+    shown = run(folder / "check.py", "--report", students / "zoe")
+    assert re.search(r"^  zoe +10  10 +20 / 20$", shown, re.MULTILINE)
+
+
+def test_a_report_of_no_folder_is_refused(folder: Path) -> None:
+    shown = run(folder / "check.py", "--report", folder / "nobody", code=2)
+    assert "nobody is not a folder." in shown
