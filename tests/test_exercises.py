@@ -137,8 +137,34 @@ def test_mypy_finds_the_types_complete(folder: Path, tmp_path: Path) -> None:
     assert "Success" in done.stdout, done.stdout + done.stderr
 
 
-def test_the_track_overview_of_each_page_names_every_exercise() -> None:
-    for page in EXERCISES / "README.md", EXERCISES.parent / "exercises.md":
-        text = page.read_text()
-        missing = [each.name for each in TRACK if each.name not in text]
-        assert missing == [], page
+@each_exercise
+def test_the_overview_has_a_row_for_the_exercise(exercise: check.Exercise) -> None:
+    minutes = exercise.minutes.removesuffix(" minutes")
+    row = rf"^\| {exercise.number} \| `{exercise.name}` \| .+ \| {minutes} \|$"
+    assert re.search(row, (EXERCISES / "README.md").read_text(), re.MULTILINE)
+
+
+@each_exercise
+def test_the_page_for_the_teacher_has_every_mistake(exercise: check.Exercise) -> None:
+    page = (EXERCISES.parent / "teaching.md").read_text()
+    heading = (exercise.tests.parent / "README.md").read_text().partition("\n")[0]
+    section = page.partition(f"##{heading}\n")[2].partition("\n### ")[0]
+    assert f"*{exercise.minutes}.*" in section
+    for answer in wrong_answers(exercise):
+        mistake = answer.read_text().partition("\n")[0].removeprefix("# Wrong: ").rstrip(".")
+        assert f"- {mistake[0].upper()}{mistake[1:]}.\n" in section + "\n"
+
+
+def test_the_failure_on_the_page_is_what_the_checker_shows(tmp_path: Path) -> None:
+    copied = tmp_path / "docs" / "exercises"
+    shutil.copytree(EXERCISES, copied, ignore=shutil.ignore_patterns("solutions", ".*"))
+    answer = SOLUTIONS / "01_lazy_value" / "wrong_forgets.py"
+    shutil.copy(answer, copied / "01_lazy_value" / "exercise.py")
+    shown = subprocess.run(
+        [sys.executable, "docs/exercises/check.py", "1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert shown.stdout == answer.with_suffix(".txt").read_text()

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -173,10 +174,10 @@ def test_what_an_answer_prints_is_shown_to_its_author(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_in_the_temporary_directory(tmp_path: Path) -> None:
-    before = set(Path(check.tempfile.gettempdir()).iterdir())
+    before = set(Path(tempfile.gettempdir()).iterdir())
     outcome_of("open('a file', 'w').write('x')\n" + SOLUTION, tmp_path)
     outcome_of(in_resolve("while True: pass"), tmp_path, SHORT)
-    assert set(Path(check.tempfile.gettempdir()).iterdir()) <= before
+    assert set(Path(tempfile.gettempdir()).iterdir()) <= before
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "enormous"])
