@@ -140,7 +140,7 @@ def test_mypy_finds_the_types_complete(folder: Path, tmp_path: Path) -> None:
 @each_exercise
 def test_the_overview_has_a_row_for_the_exercise(exercise: check.Exercise) -> None:
     minutes = exercise.minutes.removesuffix(" minutes")
-    row = rf"^\| {exercise.number} \| `{exercise.name}` \| .+ \| {minutes} \|$"
+    row = rf"^\| `{exercise.name}` \| .+ \| {minutes} \|$"
     assert re.search(row, (EXERCISES / "README.md").read_text(), re.MULTILINE)
 
 

@@ -284,7 +284,8 @@ def show_failure(exercise: Exercise, outcome: Outcome) -> None:
         print(f"    write  {short(answer)}")
         print(f"    run    {command()}\n")
         return
-    print(dim(f"   {outcome.passed} of {outcome.tests} tests pass") if outcome.tests else "")
+    before = outcome.passed + len(outcome.not_checked)
+    print(dim(f"   test {before + 1} of {outcome.tests}") if outcome.tests else "")
     if failure.test:
         print(f"\n  {red('✗')} {failure.test}")
     print(f"\n{bold(indented(failure.sentence))}\n")
