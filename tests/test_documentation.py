@@ -30,7 +30,13 @@ def test_the_readme_has_one_command_for_the_main_job_and_one_for_the_tests() -> 
     assert [len(command.splitlines()) for command in commands] == [1, 1]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/walkthrough.md"])
+PAGES = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("index", "walkthrough", "exercises", "teaching")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_file_that_a_page_names_is_there(page: str) -> None:
     text = (ROOT / page).read_text()
     included = re.findall(r'--8<-- "([^:"]+)', text)
