@@ -11,6 +11,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,20 +28,6 @@ SOLUTION = LAZY.answer(check.HERE / "solutions").read_text()
 SHORT, LONG = 3, 90
 
 
-def outcome_of(text: str | bytes, folder: Path, limit: float = LONG) -> check.Outcome:
-    """Checks an answer to exercise 1."""
-    answer = folder / "answer.py"
-    answer.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return check.check(LAZY, answer, limit=limit)
-
-
-def sentence(text: str | bytes, folder: Path, limit: float = LONG) -> str:
-    """Returns why an answer to exercise 1 is not right."""
-    failure = outcome_of(text, folder, limit).failure
-    assert failure is not None
-    return failure.sentence
-
-
 def in_resolve(statement: str) -> str:
     """Returns the solution of exercise 1, with a statement before all others of `resolve`."""
     head = '        """Returns the value, after making it if it is not there yet."""\n'
@@ -47,112 +35,169 @@ def in_resolve(statement: str) -> str:
     return SOLUTION.replace(head, f"{head}        {statement}\n")
 
 
+def at_the_top(statement: str) -> str:
+    """Returns the solution of exercise 1, with a statement before all others."""
+    return f"{statement}\n{SOLUTION}"
+
+
+def cases(place: Callable[[str], str], *rows: str | tuple[str, str]) -> pytest.MarkDecorator:
+    """Gives a test an answer for each statement, and what has to be said of it, if that is told."""
+    names = "answer" if isinstance(rows[0], str) else ("answer", "said")
+    return pytest.mark.parametrize(
+        names,
+        [
+            pytest.param(place(row), id=row)
+            if isinstance(row, str)
+            else pytest.param(place(row[0]), row[1], id=row[0])
+            for row in rows
+        ],
+    )
+
+
+Check = Callable[[str], check.Outcome]
+
+
+@pytest.fixture(scope="module")
+def outcome_of(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Check]:
+    """Checks answers to exercise 1: those of all the tests at once, since many of them wait."""
+    folder = tmp_path_factory.mktemp("answers")
+    pool = ThreadPoolExecutor(8)
+    begun: dict[str, Future[check.Outcome]] = {}
+
+    def begin(text: str) -> Future[check.Outcome]:
+        if text not in begun:
+            answer = folder / f"{len(begun)}.py"
+            answer.write_bytes(text.encode(errors="surrogateescape"))
+            limit = SHORT if any(statement in text for statement in NEVER_ENDING) else LONG
+            begun[text] = pool.submit(check.check, LAZY, answer, limit=limit)
+        return begun[text]
+
+    for item in request.session.items:
+        if item.path == request.path and isinstance(item, pytest.Function):
+            arguments = item.callspec.params if hasattr(item, "callspec") else {}
+            if "answer" in arguments:
+                begin(arguments["answer"])
+    yield lambda text: begin(text).result()
+    pool.shutdown(cancel_futures=True)
+
+
+def failure(outcome: check.Outcome) -> check.Failure:
+    assert outcome.failure is not None
+    return outcome.failure
+
+
 # What answers may do to it
 
 
-@pytest.mark.parametrize(
-    ("statement", "said"),
-    [
-        ("import sys; sys.exit()", "sys.exit() was called"),
-        ("raise SystemExit", "sys.exit() was called"),
-        ("import os; os._exit(0)", "The whole Python process ended here, with exit code 0"),
-        ("import os; os.kill(os.getpid(), 9)", "ended here, by the signal SIGKILL"),
-        ("import os; os.killpg(0, 9)", "ended here, by the signal SIGKILL"),
-        ("import ctypes; ctypes.string_at(0)", "ended here, by the signal SIGSEGV"),
-        ("import os; os.abort()", "ended here, by the signal SIGABRT"),
-        ("1 / 0", "ZeroDivisionError: division by zero"),
-        ("input()", "reading from stdin"),
-        ("x = []\n        while True: x.append(bytes(10**8))", "MemoryError"),
-        ("raise KeyboardInterrupt", "The tests were interrupted."),
-    ],
+@cases(
+    in_resolve,
+    ("import sys; sys.exit()", "sys.exit() was called"),
+    ("raise SystemExit", "sys.exit() was called"),
+    ("import os; os._exit(0)", "The whole Python process ended here, with exit code 0"),
+    ("import os; os.kill(os.getpid(), 9)", "ended here, by the signal SIGKILL"),
+    ("import os; os.killpg(0, 9)", "ended here, by the signal SIGKILL"),
+    ("import ctypes; ctypes.string_at(0)", "ended here, by the signal SIGSEGV"),
+    ("import os; os.abort()", "ended here, by the signal SIGABRT"),
+    ("1 / 0", "ZeroDivisionError: division by zero"),
+    ("input()", "reading from stdin"),
+    ("x = []\n        while True: x.append(bytes(10**8))", "MemoryError"),
+    ("raise KeyboardInterrupt", "The tests were interrupted."),
 )
-def test_an_answer_that_breaks_off_is_reported(statement: str, said: str, tmp_path: Path) -> None:
-    assert said in sentence(in_resolve(statement), tmp_path)
+def test_an_answer_that_breaks_off_is_reported(outcome_of: Check, answer: str, said: str) -> None:
+    assert said in failure(outcome_of(answer)).sentence
 
 
-@pytest.mark.parametrize(
-    ("first", "said"),
-    [
-        ("import sys; sys.exit()", "sys.exit() was called"),
-        ("import os; os._exit(0)", "The whole Python process ended here, with exit code 0"),
-        ("def broken(:", "Python cannot read the file: invalid syntax."),
-        ("'never closed", "Python cannot read the file: unterminated string literal"),
-        ("x = 1 / 0", "The file cannot be imported. ZeroDivisionError: division by zero"),
-        ("import no_such_module", "The file cannot be imported. ModuleNotFoundError"),
-        ("x = '\0'", "source code string cannot contain null bytes"),
-        ("x = '\udcff'", "Python cannot read the file"),
-        ("import os; [os.remove(name) for name in os.listdir()]", "The tests were interrupted."),
-        ("import os; os.closerange(3, 100)", "The whole Python process ended here"),
-    ],
+@cases(
+    at_the_top,
+    ("import sys; sys.exit()", "sys.exit() was called"),
+    ("import os; os._exit(0)", "The whole Python process ended here, with exit code 0"),
+    ("def broken(:", "Python cannot read the file: invalid syntax."),
+    ("'never closed", "Python cannot read the file: unterminated string literal"),
+    ("x = 1 / 0", "The file cannot be imported. ZeroDivisionError: division by zero"),
+    ("import no_such_module", "The file cannot be imported. ModuleNotFoundError"),
+    ("x = '\0'", "source code string cannot contain null bytes"),
+    ("x = '\udcff'", "Python cannot read the file"),
+    ("import os; [os.remove(name) for name in os.listdir()]", "The tests were interrupted."),
+    ("import os; os.closerange(3, 100)", "The whole Python process ended here"),
 )
 def test_an_answer_that_cannot_be_imported_is_reported(
-    first: str, said: str, tmp_path: Path
+    outcome_of: Check, answer: str, said: str
 ) -> None:
-    text = f"{first}\n{SOLUTION}".encode(errors="surrogateescape")
-    assert said in sentence(text, tmp_path)
+    assert said in failure(outcome_of(answer)).sentence
 
 
-def test_a_name_that_the_tests_need_is_named(tmp_path: Path) -> None:
-    said = sentence(SOLUTION.replace("class Lazy", "class Lasy"), tmp_path)
-    assert said == (
+def test_a_name_that_the_tests_need_is_named(outcome_of: Check) -> None:
+    found = failure(outcome_of(SOLUTION.replace("class Lazy", "class Lasy")))
+    assert found.sentence == (
         "The tests need a name that is not there: cannot import name 'Lazy' from 'exercise'."
     )
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "while True: pass",
-        "import time; time.sleep(1000)",
-        "import threading; threading.Event().wait()",
-        "with self._lock: self._lock.acquire()",
-        "import os; os.kill(os.getpid(), 19)",  # SIGSTOP: nobody inside can do anything any more
-    ],
-)
+NEVER_ENDING = [
+    "while True: pass",
+    "import threading; threading.Event().wait()",
+    "with self._lock: self._lock.acquire()",
+]
+
+
+@cases(in_resolve, *NEVER_ENDING)
 def test_an_answer_that_never_ends_is_reported_with_its_line(
-    statement: str, tmp_path: Path
+    outcome_of: Check, answer: str
 ) -> None:
-    failure = outcome_of(in_resolve(statement), tmp_path, SHORT).failure
-    assert failure is not None
-    assert "Endless loop or deadlock: this did not end within" in failure.sentence
-    assert failure.test == "resolve returns what the factory makes"
-    if "19" not in statement:
-        line = in_resolve(statement).splitlines().index(f"        {statement}") + 1
-        assert failure.place == f"line {line}, in resolve"
-        assert failure.code == statement
+    found = failure(outcome_of(answer))
+    assert "Endless loop or deadlock: this did not end within" in found.sentence
+    assert found.test == "resolve returns what the factory makes"
+    assert found.code in NEVER_ENDING
+    line = answer.splitlines().index(f"        {found.code}") + 1
+    assert found.place == f"line {line}, in resolve"
 
 
-def test_an_answer_that_never_ends_while_it_is_imported_is_reported(tmp_path: Path) -> None:
-    failure = outcome_of("while True: pass\n" + SOLUTION, tmp_path, SHORT).failure
-    assert failure is not None
-    assert "Endless loop or deadlock" in failure.sentence
-    assert failure.place == "line 1"
+@cases(at_the_top, "while True: pass")
+def test_an_answer_that_never_ends_while_it_is_imported_is_reported(
+    outcome_of: Check, answer: str
+) -> None:
+    found = failure(outcome_of(answer))
+    assert "Endless loop or deadlock" in found.sentence
+    assert (found.place, found.code) == ("line 1", "while True: pass")
 
 
-def test_an_answer_that_prints_for_ever_ends(tmp_path: Path) -> None:
-    assert outcome_of(in_resolve("while True: print('x' * 100_000)"), tmp_path, 30).failure
+def test_an_answer_that_stops_its_process_is_reported(tmp_path: Path) -> None:
+    # Nobody inside can do anything any more.
+    answer = tmp_path / "answer.py"
+    answer.write_text(at_the_top("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"))
+    found = failure(check.check(LAZY, answer, limit=1))
+    assert "this did not end within 4 seconds for all tests together" in found.sentence
 
 
-@pytest.mark.parametrize(
-    "left",
-    [
-        "import threading, time; threading.Thread(target=time.sleep, args=(1000,)).start()",
-        "import atexit, time; atexit.register(time.sleep, 1000)",
-        "import os; os.fork()",
-        "import os; os.chdir('/')",
-        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)",
-    ],
+@cases(in_resolve, "while True: print('x' * 100_000)")
+def test_an_answer_that_prints_for_ever_ends(outcome_of: Check, answer: str) -> None:
+    assert outcome_of(answer).failure
+
+
+@cases(
+    at_the_top,
+    "import threading, time; threading.Thread(target=time.sleep, args=(1000,)).start()",
+    "import atexit, time; atexit.register(time.sleep, 1000)",
+    "import os; os.fork()",
+    "import os; os.chdir('/')",
+    "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)",
 )
-def test_what_a_right_answer_leaves_running_does_not_hold_it_up(left: str, tmp_path: Path) -> None:
-    outcome = outcome_of(f"{left}\n{SOLUTION}", tmp_path)
+def test_what_a_right_answer_leaves_running_does_not_hold_it_up(
+    outcome_of: Check, answer: str
+) -> None:
+    outcome = outcome_of(answer)
     assert outcome.failure is None
     assert outcome.passed == 12
 
 
-def test_processes_that_an_answer_started_end_with_the_check(tmp_path: Path) -> None:
+def test_processes_that_an_answer_started_end_with_the_check(
+    outcome_of: Check, tmp_path: Path
+) -> None:
     note = tmp_path / "process"
     left = f"import subprocess; p = subprocess.Popen(['sleep', '1000']); open({str(note)!r}, 'w')"
-    assert outcome_of(f"{left}.write(str(p.pid))\n{SOLUTION}", tmp_path).done
+    assert outcome_of(at_the_top(f"{left}.write(str(p.pid))")).done
     end = time.monotonic() + 10
     while process_lives(int(note.read_text())) and time.monotonic() < end:
         time.sleep(0.05)
@@ -165,19 +210,22 @@ def process_lives(process: int) -> bool:
     return listed.stdout.strip()[:1] not in (b"", b"Z")
 
 
-def test_what_an_answer_prints_is_shown_to_its_author(tmp_path: Path) -> None:
-    statement = "print('the value is', self._value); return 'nonsense'"
-    failure = outcome_of(in_resolve(statement), tmp_path).failure
-    assert failure is not None
-    assert len(failure.printed) == 1
-    assert failure.printed[0].startswith("the value is <object object at")
+def test_what_an_answer_prints_is_shown_to_its_author(outcome_of: Check) -> None:
+    answer = in_resolve("print('the value is', self._value); return 'nonsense'")
+    [printed] = failure(outcome_of(answer)).printed
+    assert printed.startswith("the value is <object object at")
 
 
-def test_nothing_is_left_in_the_temporary_directory(tmp_path: Path) -> None:
-    before = set(Path(tempfile.gettempdir()).iterdir())
-    outcome_of("open('a file', 'w').write('x')\n" + SOLUTION, tmp_path)
-    outcome_of(in_resolve("while True: pass"), tmp_path, SHORT)
-    assert set(Path(tempfile.gettempdir()).iterdir()) <= before
+def test_nothing_is_left_in_the_temporary_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch, answer = tmp_path / "scratch", tmp_path / "answer.py"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    left = "open('a file', 'w'); import tempfile; tempfile.mkdtemp(); 1 / 0"
+    answer.write_text(at_the_top(left))
+    assert check.check(LAZY, answer).failure
+    assert list(scratch.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "enormous"])
@@ -197,31 +245,31 @@ def test_what_is_no_file_with_an_answer_is_reported(kind: str, tmp_path: Path) -
 # The library is no answer
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "import proxyfuture",
-        "import os, connectors as c",
-        "from proxyfuture import Proxy as Lazy",
-        "from connectors import *",
-        "__import__('proxyfuture')",
-        "import importlib; importlib.import_module('proxyfuture')",
-        "from importlib import import_module; import_module('connectors')",
-        "if False: import proxyfuture",
-        "exec('import ' + 'proxy' + 'future')",
-    ],
+@cases(
+    at_the_top,
+    "import proxyfuture",
+    "import os, connectors as c",
+    "from proxyfuture import Proxy as Lazy",
+    "from connectors import *",
+    "__import__('proxyfuture')",
+    "import importlib; importlib.import_module('proxyfuture')",
+    "from importlib import import_module; import_module('connectors')",
+    "if False: import proxyfuture",
+    "exec('import ' + 'proxy' + 'future')",
 )
-def test_an_answer_that_imports_the_library_is_refused(statement: str, tmp_path: Path) -> None:
+def test_an_answer_that_imports_the_library_is_refused(outcome_of: Check, answer: str) -> None:
     # Where the project is installed, as for these tests, the import would succeed.
-    said = sentence(f"{SOLUTION}\n{statement}\n", tmp_path)
-    module = "connectors" if "connectors" in statement else "proxyfuture"
-    assert f"An answer must not import {module}" in said
+    module = "connectors" if "connectors" in answer else "proxyfuture"
+    assert f"An answer must not import {module}" in failure(outcome_of(answer)).sentence
 
 
-def test_a_process_of_an_answer_does_not_find_the_library(tmp_path: Path) -> None:
-    program = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import {}'], check=1)"
-    statement = program.format("proxy' + 'future")
-    assert "CalledProcessError" in sentence(f"{statement}\n{SOLUTION}", tmp_path)
+@cases(
+    at_the_top,
+    "import subprocess, sys; "
+    "subprocess.run([sys.executable, '-c', 'import proxy' + 'future'], check=True)",
+)
+def test_a_process_of_an_answer_does_not_find_the_library(outcome_of: Check, answer: str) -> None:
+    assert "CalledProcessError" in failure(outcome_of(answer)).sentence
 
 
 # What a student sees
@@ -337,7 +385,7 @@ def test_watching_checks_again_when_an_answer_is_saved(folder: Path) -> None:
             solve(folder, LAZY)
             assert "all 12 tests pass" in shown_until(watching, "Watching")
             watching.send_signal(signal.SIGINT)
-            assert watching.wait(30) == 130
+            assert watching.wait(30) == 0
         finally:
             watching.kill()
             end.cancel()

@@ -181,8 +181,9 @@ def show(options: argparse.Namespace) -> int:
     for exercise in exercises:
         if options.number is None and progress.is_done(exercise):
             continue
-        with transient(f"checking {exercise.number}. {exercise.title} ..."):
-            outcome = check(exercise, exercise.answer(HERE), limit=options.limit)
+        show_briefly(f"checking {exercise.number}. {exercise.title} ...")
+        outcome = check(exercise, exercise.answer(HERE), limit=options.limit)
+        show_briefly("")
         if not outcome.done:
             current = exercise
             break
@@ -210,14 +211,17 @@ def watch(options: argparse.Namespace) -> int:
                 found.append((exercise.name, status.st_mtime_ns, status.st_size))
         return found
 
-    while True:
-        seen = saved()
-        if sys.stdout.isatty():
-            print("\033[2J\033[3J\033[H", end="")
-        show(options)
-        print(dim("Watching. Save an answer to check again; Ctrl-C ends it."), flush=True)
-        while saved() == seen:
-            time.sleep(0.3)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            seen = saved()
+            if sys.stdout.isatty():
+                print("\033[2J\033[3J\033[H", end="")
+            show(options)
+            print(dim("Watching. Save an answer to check again; Ctrl-C ends it."), flush=True)
+            while saved() == seen:
+                time.sleep(0.3)
+    print()
+    return 0
 
 
 class Progress:
@@ -289,10 +293,8 @@ def show_failure(exercise: Exercise, outcome: Outcome) -> None:
     if failure.test:
         print(f"\n  {red('✗')} {failure.test}")
     print(f"\n{bold(indented(failure.sentence))}\n")
-    if failure.place:
-        print(dim(f"    {short(answer)}, {failure.place}"))
-        print(f"    {dim('│')} {failure.code}\n")
     for heading, lines in (
+        (f"{short(answer)}, {failure.place}", [failure.code] if failure.code else []),
         ("What the test did", failure.steps),
         ("What was printed", failure.printed),
     ):
@@ -329,8 +331,8 @@ def report(folders: list[Path], options: argparse.Namespace) -> int:
 
     with each_of(check_one, list(distinct)) as steps:
         for count, _ in enumerate(steps, 1):
-            progress(f"checked {count} of {len(distinct)} answers")
-    progress("")
+            show_briefly(f"checked {count} of {len(distinct)} answers")
+    show_briefly("")
 
     table = []
     for folder in folders:
@@ -351,15 +353,18 @@ def answers_in(folder: Path) -> Path:
 
 def content(answer: Path) -> bytes:
     """Returns a fingerprint of a file that may be missing, or be no file at all."""
-    with contextlib.suppress(OSError):
-        if is_readable(answer):
+    if is_readable(answer):
+        with contextlib.suppress(OSError):
             return hashlib.sha256(answer.read_bytes()).digest()
     return os.fsencode(answer)
 
 
 def is_readable(answer: Path) -> bool:
-    # A pipe would block whoever reads it, and no answer has a megabyte.
-    return answer.is_file() and answer.stat().st_size < 1_000_000
+    try:
+        # A pipe would block whoever reads it, and no answer has a megabyte.
+        return answer.is_file() and answer.stat().st_size < 1_000_000
+    except OSError:  # in a folder that is closed to us
+        return False
 
 
 @contextlib.contextmanager
@@ -383,7 +388,7 @@ def print_report(exercises: list[Exercise], names: list[str], table: list[list[O
     for name, outcomes in zip(names, table, strict=True):
         total = sum(outcome.points for outcome in outcomes)
         print(f"  {name:{width}}", *map(cell, outcomes), f"{total:4} / {possible}")
-    print(dim("\n  Points of 10 for each exercise.  · not begun   ! did not run to the end\n"))
+    print(dim("\n  Points of 10 for each exercise.  · not begun   ! nothing to be checked\n"))
     for name, outcomes in zip(names, table, strict=True):
         for exercise, outcome in zip(exercises, outcomes, strict=True):
             if text := remark(outcome):
@@ -406,15 +411,15 @@ def remark(outcome: Outcome) -> str:
     if not outcome.begun:
         return ""
     notes = [f"not checked: {reason}" for reason in outcome.not_checked]
-    if outcome.failure:
-        notes.insert(0, outcome.failure.sentence)
+    if failure := outcome.failure:
+        notes.insert(0, failure.sentence + (f" ({failure.place})" if failure.place else ""))
     return " ".join("; ".join(notes).split())
 
 
 def write_csv(
     file: Path, exercises: list[Exercise], names: list[str], table: list[list[Outcome]]
 ) -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
+    with file.open("w", newline="", encoding="utf-8", errors="replace") as stream:
         writer = csv.writer(stream)
         heads = [exercise.name for exercise in exercises]
         writer.writerow(["folder", *heads, "points", "of", "remarks"])
@@ -480,7 +485,10 @@ def check(
         scratch = Path(name)
         for part in "exercise", "tmp":
             (scratch / part).mkdir()
-        shutil.copyfile(answer, scratch / "exercise" / "exercise.py")
+        try:
+            shutil.copyfile(answer, scratch / "exercise" / "exercise.py")
+        except OSError as error:
+            return Outcome(failure=Failure(f"The file cannot be read: {error}."))
         shutil.copyfile(exercise.tests, scratch / "exercise" / "test_exercise.py")
         (scratch / "exercise" / "pytest.ini").write_text("[pytest]\n")
         for module in FORBIDDEN:  # found before one that is installed, by every child process
@@ -619,10 +627,11 @@ def run_tests(scratch: Path, all_tests: bool, limit: float) -> None:
 
 
 def limit_resources() -> None:
-    """Keeps a loop that appends, or prints, for ever from taking the whole machine."""
+    """Keeps a loop that appends, prints or forks for ever from taking the whole machine."""
     for kind, most in (
-        (resource.RLIMIT_AS, 4 << 30),
-        (resource.RLIMIT_FSIZE, 64 << 20),
+        (resource.RLIMIT_DATA, 4 << 30),  # of memory, for each process
+        (resource.RLIMIT_FSIZE, 32 << 20),
+        (resource.RLIMIT_NPROC, 4096),
         (resource.RLIMIT_CORE, 0),
     ):
         with contextlib.suppress(OSError, ValueError):  # not every system has every limit
@@ -832,19 +841,10 @@ def command() -> str:
     return f"python {short(Path(__file__).resolve())}"
 
 
-def progress(text: str) -> None:
+def show_briefly(text: str) -> None:
     """Shows a line that the next one replaces; only on a terminal."""
     if sys.stdout.isatty():
         print(f"\r\033[K{text}", end="", flush=True)
-
-
-@contextlib.contextmanager
-def transient(text: str) -> Iterator[None]:
-    progress(dim(text))
-    try:
-        yield
-    finally:
-        progress("")
 
 
 def _style(code: int) -> Callable[[str], str]:
