@@ -359,6 +359,17 @@ def test_a_number_checks_that_exercise_alone(folder: Path) -> None:
     assert "A lazy value" not in shown
 
 
+def test_an_exercise_that_cannot_be_checked_here_holds_nobody_up(folder: Path) -> None:
+    skipping = "import pytest\npytest.skip('this needs a server', allow_module_level=True)\n"
+    (LAZY.answer(folder).parent / "test_exercise.py").write_text(skipping)
+    shown = run(folder / "check.py", code=1)
+    assert "? 1. A lazy value: not checked.\n    this needs a server\n" in shown
+    assert "▸  5  Pickle the recipe" in shown
+    solve(folder, PICKLE)
+    assert "1 of 2 done" in run(folder / "check.py", code=0)
+    assert re.search(r"^  work +\?  10 +10 / 10$", run(folder / "check.py", "--report"), re.M)
+
+
 def test_a_number_that_does_not_exist_is_refused(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, folder / "check.py", "99"], capture_output=True, text=True

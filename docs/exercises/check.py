@@ -98,6 +98,11 @@ class Outcome:
         return self.failure is None and self.passed > 0
 
     @property
+    def out_of_reach(self) -> bool:
+        """Whether no test could run here, for want of a server for instance."""
+        return self.failure is None and self.passed == 0
+
+    @property
     def begun(self) -> bool:
         return not (self.failure and self.failure.is_gap and self.passed == 0)
 
@@ -178,12 +183,16 @@ def show(options: argparse.Namespace) -> int:
     current: Exercise | None = None
     outcome = Outcome()
     passed_now = []
+    out_of_reach = []
     for exercise in exercises:
         if options.number is None and progress.is_done(exercise):
             continue
         show_briefly(f"checking {exercise.number}. {exercise.title} ...")
         outcome = check(exercise, exercise.answer(HERE), limit=options.limit)
         show_briefly("")
+        if outcome.out_of_reach:
+            out_of_reach.append((exercise, outcome))
+            continue
         if not outcome.done:
             current = exercise
             break
@@ -193,9 +202,12 @@ def show(options: argparse.Namespace) -> int:
         show_track(exercises, progress, current)
     for exercise, passed in passed_now:
         show_success(exercise, passed)
+    for exercise, skipped in out_of_reach:
+        print(f"{yellow('?')} {bold(f'{exercise.number}. {exercise.title}')}: not checked.")
+        print(indented(skipped.not_checked[0]) + "\n")
     if current is not None:
         show_failure(current, outcome)
-    elif options.number is None:
+    elif options.number is None and not out_of_reach:
         print("All exercises are done. You have built proxy futures from an empty file.\n")
     return 1 if current else 0
 
@@ -279,7 +291,7 @@ def show_success(exercise: Exercise, outcome: Outcome) -> None:
 
 def show_failure(exercise: Exercise, outcome: Outcome) -> None:
     """Prints one failure: the sentence first, then where it comes from, then what to do."""
-    failure = outcome.failure or Failure("; ".join(outcome.not_checked) or "There are no tests.")
+    failure = outcome.failure or Failure("")
     answer, readme = exercise.answer(HERE), exercise.tests.parent / "README.md"
     print(f"{yellow('▸')} {bold(f'{exercise.number}. {exercise.title}')}", end="")
     if not outcome.begun:
@@ -383,12 +395,13 @@ def each_of(work: Callable[[Any], None], items: Sequence[Any]) -> Iterator[Itera
 
 def print_report(exercises: list[Exercise], names: list[str], table: list[list[Outcome]]) -> None:
     width = max(len(name) for name in [*names, "points of"])
-    possible = POINTS * len(exercises)
+    possible = possible_points(table)
     print(f"\n  {'':{width}}", *(bold(f"{each.number:3}") for each in exercises), bold("   total"))
     for name, outcomes in zip(names, table, strict=True):
         total = sum(outcome.points for outcome in outcomes)
         print(f"  {name:{width}}", *map(cell, outcomes), f"{total:4} / {possible}")
-    print(dim("\n  Points of 10 for each exercise.  · not begun   ! nothing to be checked\n"))
+    legend = "· not begun   ! no answer to check   ? cannot be checked here"
+    print(dim(f"\n  Up to {POINTS} points each.   {legend}\n"))
     for name, outcomes in zip(names, table, strict=True):
         for exercise, outcome in zip(exercises, outcomes, strict=True):
             if text := remark(outcome):
@@ -396,11 +409,19 @@ def print_report(exercises: list[Exercise], names: list[str], table: list[list[O
     print()
 
 
+def possible_points(table: list[list[Outcome]]) -> int:
+    """Returns how many points there are, without exercises that cannot be checked here."""
+    columns = list(zip(*table, strict=True))
+    return POINTS * sum(not any(each.out_of_reach for each in column) for column in columns)
+
+
 def cell(outcome: Outcome) -> str:
     if outcome.done:
         return green(f"{outcome.points:3}")
     if not outcome.begun:
         return dim("  ·")
+    if outcome.out_of_reach:
+        return dim("  ?")
     if outcome.tests == 0:
         return red("  !")
     return yellow(f"{outcome.points:3}")
@@ -431,7 +452,7 @@ def write_csv(
             ]
             points = [outcome.points for outcome in outcomes]
             writer.writerow(
-                [name, *points, sum(points), POINTS * len(exercises), " | ".join(remarks)]
+                [name, *points, sum(points), possible_points(table), " | ".join(remarks)]
             )
 
 
@@ -567,7 +588,7 @@ def judged(scratch: Path, answer: Path, in_time: bool, exit_code: int, limit: fl
             failure = Failure(f"The whole Python process ended here, {cause(exit_code)}.")
         failure.test = as_words(running)
         outcome.failure = outcome.failure or failure
-    elif outcome.failure is None and not 0 < outcome.tests == passed_or_not_checked:
+    elif outcome.failure is None and not 0 < passed_or_not_checked >= outcome.tests:
         outcome.failure = Failure("The tests were interrupted.", test=as_words(running))
     return outcome
 
@@ -686,6 +707,10 @@ class Recorder:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.write("collected", count=len(session.items))
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:  # the whole file
+            self._skipped(report)
+
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.write("running", test=nodeid)
         self._limit_from_here()
@@ -693,9 +718,8 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" and report.passed:
             self.write("passed", test=report.nodeid)
-        elif report.skipped and isinstance(report.longrepr, tuple):
-            reason = report.longrepr[2].removeprefix("Skipped: ")
-            self.write("not checked", test=report.nodeid, reason=reason)
+        elif report.skipped:
+            self._skipped(report)
 
     def pytest_exception_interact(
         self, node: pytest.Item | pytest.Collector, call: pytest.CallInfo[Any], report: Any
@@ -712,6 +736,11 @@ class Recorder:
         failure.steps = steps(node, error)
         failure.printed = getattr(report, "capstdout", "").splitlines()[-8:]
         self.fail(failure, node.nodeid)
+
+    def _skipped(self, report: pytest.CollectReport | pytest.TestReport) -> None:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else "it was skipped"
+        reason = reason.removeprefix("Skipped: ")
+        self.write("not checked", test=report.nodeid, reason=reason)
 
     def _limit_from_here(self) -> None:
         # A thread of its own, in C: it ends the process even where Python itself hangs.
