@@ -453,6 +453,12 @@ def test_starting_again_keeps_the_answers(folder: Path) -> None:
     assert (LAZY.answer(folder).parent / "README.md").exists()
 
 
+def test_the_commands_on_the_copied_pages_are_those_for_the_folder(folder: Path) -> None:
+    for page in folder / "README.md", folder / LAZY.name / "README.md":
+        assert "python check.py" in page.read_text()
+        assert "docs/exercises/check.py" not in page.read_text()
+
+
 def test_a_folder_to_start_with_has_no_solutions(folder: Path) -> None:
     assert not list(folder.rglob("wrong_*.py"))
     assert not (folder / "solutions").exists()

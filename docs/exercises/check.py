@@ -464,14 +464,14 @@ def start(folder: Path) -> int:
             print("Take a fresh clone, or get the starters back with `git restore docs/exercises`.")
             return 2
     folder.mkdir(parents=True, exist_ok=True)
-    for name in "check.py", "README.md":
-        shutil.copy(HERE / name, folder / name)
+    shutil.copy(__file__, folder / "check.py")
+    copy_page(HERE / "README.md", folder)
     kept = 0
     for exercise in track():
         target = folder / exercise.name
         target.mkdir(exist_ok=True)
-        for name in "README.md", "test_exercise.py":
-            shutil.copy(exercise.tests.with_name(name), target / name)
+        shutil.copy(exercise.tests, target)
+        copy_page(exercise.tests.with_name("README.md"), target)
         if (target / "exercise.py").exists():
             kept += 1
         else:
@@ -480,6 +480,14 @@ def start(folder: Path) -> int:
         print(f"{kept} answers that were in {folder} already are as they were.")
     print(f"Begin with {folder / 'README.md'}, and run python {folder / 'check.py'}")
     return 0
+
+
+def copy_page(page: Path, folder: Path) -> None:
+    """Copies a page on which the commands are those for a clone, and makes them fit."""
+    text = page.read_text(encoding="utf-8").replace(
+        "python docs/exercises/check.py", "python check.py"
+    )
+    (folder / page.name).write_text(text, encoding="utf-8")
 
 
 # One check, seen from outside: a process with limits
