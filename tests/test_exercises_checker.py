@@ -116,7 +116,7 @@ def test_an_answer_that_breaks_off_is_reported(outcome_of: Check, answer: str, s
     ("def broken(:", "Python cannot read the file: invalid syntax."),
     ("'never closed", "Python cannot read the file: unterminated string literal"),
     ("x = 1 / 0", "The file cannot be imported. ZeroDivisionError: division by zero"),
-    ("import no_such_module", "The file cannot be imported. ModuleNotFoundError"),
+    ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
     ("x = '\0'", "source code string cannot contain null bytes"),
     ("x = '\udcff'", "Python cannot read the file"),
     ("import os; [os.remove(name) for name in os.listdir()]", "The tests were interrupted."),
@@ -547,6 +547,18 @@ def test_a_whole_clone_can_be_handed_in(folder: Path, students: Path) -> None:
     shutil.copytree(students / "anna", clone)
     shown = run(folder / "check.py", "--report", students / "zoe")
     assert re.search(r"^  zoe +10  10 +20 / 20$", shown, re.MULTILINE)
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(
+    folder: Path, tmp_path: Path
+) -> None:
+    shown = run(folder / "check.py", "--report", "--csv", tmp_path, code=2)
+    assert "The points cannot be written: " in shown
+
+
+def test_a_folder_that_cannot_be_made_is_refused(folder: Path) -> None:
+    shown = run(check.HERE / "check.py", "--start", folder / "check.py", code=2)
+    assert "There can be no folder" in shown
 
 
 def test_a_report_of_no_folder_is_refused(folder: Path) -> None:
