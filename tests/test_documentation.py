@@ -61,9 +61,11 @@ def test_every_file_that_a_page_names_is_there(page: str) -> None:
 def test_a_page_shows_parts_of_files_that_are_there(page: str) -> None:
     for name, part in re.findall(r'--8<-- "([^:"]+):([^"]+)"', (ROOT / page).read_text()):
         lines = (ROOT / name).read_text().splitlines()
-        if part.isdecimal():  # to the end of the file; it begins where a paragraph does
-            assert lines[int(part) - 2] == ""
-            assert re.match(r"\S", lines[int(part) - 1])
+        if numbers := re.fullmatch(r"(\d+)(?::(\d+))?", part):
+            # It begins and ends where a paragraph does.
+            first, last = int(numbers[1]), int(numbers[2] or len(lines))
+            assert ["", *lines, ""][first - 1] == ["", *lines, ""][last + 1] == ""
+            assert lines[first - 1] and lines[last - 1]
         elif f"# --8<-- [start:{part}]" not in lines:
             assert hooks.source_of(ROOT / name, part)
 

@@ -16,9 +16,7 @@ import pickle
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
-
-from client import MyData, bar, foo
+from client import MyData, bar, foo  # it also tells where the modules are, in a clone
 
 from connectors import ManagerConnector
 from proxyfuture import ProxyFuture, Store
