@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from sysconfig import get_path
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 import foo_bar
+from record import PATTERNS, record
 from timeline import Panels, Span, timeline
 
 from connectors import ManagerConnector
@@ -98,6 +100,7 @@ def _spans(foo: foo_bar.FooReport, bar: foo_bar.BarReport) -> list[Span]:
 DRAWN: dict[str, Callable[[], Panels]] = {
     "foo_bar": draw_foo_bar,
     "idea": draw_idea,
+    **{name: partial(record, name) for name in PATTERNS},
 }
 
 

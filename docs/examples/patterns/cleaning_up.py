@@ -1,0 +1,57 @@
+"""Cleaning up: what a value leaves behind, and who removes it.
+
+A value stays until it is evicted, or until its store is closed by who created it.
+
+    python docs/examples/patterns/cleaning_up.py
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[3]))  # the modules, in a clone of the project
+
+import time
+from concurrent.futures import ProcessPoolExecutor
+from tempfile import TemporaryDirectory
+
+from connectors import FileConnector
+from proxyfuture import ProxyFuture, Store
+
+
+def produce(future: ProxyFuture[bytes]) -> None:
+    with future:
+        time.sleep(0.3)
+        future.set_result(bytes(1_000_000))
+
+
+def consume(data: bytes) -> int:
+    size = len(data)
+    time.sleep(0.2)
+    return size
+
+
+def main() -> None:
+    with TemporaryDirectory() as parent, ProcessPoolExecutor(max_workers=2) as executor:
+        directory = Path(parent, "store")
+        with Store("cleaning-up", FileConnector(directory)) as store:
+
+            def stored() -> str:
+                return f"{len(list(directory.iterdir()))} stored"
+
+            kept: ProxyFuture[bytes] = store.future()
+            once: ProxyFuture[bytes] = store.future()
+            for future in kept, once:
+                executor.submit(produce, future).result()
+            print("both set:", stored())
+
+            executor.submit(consume, once.proxy(evict=True)).result()  # its only consumer
+            print("one consumed:", stored())
+
+            executor.submit(consume, kept.proxy()).result()
+            store.evict(kept.key)  # for a result with many consumers: the client knows when
+            print("the other evicted:", stored())
+        print("store closed, directory left:", directory.exists())
+
+
+if __name__ == "__main__":
+    main()

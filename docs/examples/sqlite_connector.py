@@ -1,0 +1,159 @@
+"""A connector of one's own: each value waits in a row of an SQLite database.
+
+It inherits from nothing. Its shape makes it a `WaitableConnector`, and mypy checks the shape.
+
+    python docs/examples/sqlite_connector.py
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
+
+import contextlib
+import os
+import sqlite3
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, Self
+
+from connectors import (
+    AlreadySetError,
+    BytesLike,
+    ConnectorError,
+    InvalidKeyError,
+    WaitableConnector,
+    poll,
+)
+from proxyfuture import ProxyFuture, Store
+
+
+class SqliteKey(NamedTuple):
+    id: str
+
+
+class SqliteConnector:
+    """Keeps values in a database: one file, for the processes of this machine.
+
+    Whoever creates the file removes it. Only its user may read and write it, since a value is a
+    pickle, and who can write one can run code in its readers.
+    """
+
+    _closed = False
+    _creator: int | None = None
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path).absolute()
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, mode=0o600))
+            self._creator = os.getpid()
+        self._execute("CREATE TABLE IF NOT EXISTS stored (id TEXT PRIMARY KEY, value BLOB)")
+
+    def _execute(self, statement: str, *values: object) -> list[Any]:
+        """Executes one statement in a transaction of its own, and returns the rows it found."""
+        if self._closed:
+            raise ConnectorError(f"{self!r} was closed. Open a new one to go on.")
+        try:
+            # A connection each time, since one must not be used after a fork. With mode=rw, a file
+            # that is gone is an error; otherwise SQLite would make an empty one.
+            url = f"{self._path.as_uri()}?mode=rw"
+            database = sqlite3.connect(url, uri=True, timeout=60)  # seconds, for the others' turns
+            with contextlib.closing(database), database:
+                return database.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise ConnectorError(f"{self!r} cannot be used: {error}.") from error
+
+    # Step 1, a Connector: keep bytes under keys
+
+    def put(self, obj: BytesLike) -> SqliteKey:
+        key = self.new_key()
+        self.set(key, obj)
+        return key
+
+    def get(self, key: SqliteKey) -> bytes | None:
+        rows = self._execute("SELECT value FROM stored WHERE id = ?", _checked_id(key))
+        value: bytes | None = rows[0][0] if rows else None
+        return value
+
+    def exists(self, key: SqliteKey) -> bool:
+        return bool(self._execute("SELECT id FROM stored WHERE id = ?", _checked_id(key)))
+
+    def evict(self, key: SqliteKey) -> None:
+        self._execute("DELETE FROM stored WHERE id = ?", _checked_id(key))
+
+    def put_batch(self, objs: Sequence[BytesLike]) -> list[SqliteKey]:
+        return [self.put(obj) for obj in objs]
+
+    def get_batch(self, keys: Sequence[SqliteKey]) -> list[BytesLike | None]:
+        return [self.get(key) for key in keys]
+
+    # Step 2, a DeferrableConnector: hand out the key first, set it once
+
+    def new_key(self, obj: BytesLike | None = None) -> SqliteKey:
+        return SqliteKey(uuid.uuid4().hex)  # random: no process has to ask another
+
+    def set(self, key: SqliteKey, obj: BytesLike) -> None:
+        # The primary key lets one row in, whoever races. The winner gets the id back.
+        won = self._execute(
+            "INSERT INTO stored VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING id",
+            _checked_id(key),
+            bytes(obj),
+        )
+        if not won:
+            raise AlreadySetError(f"{key} is set already. The first value stays.")
+
+    # Step 3, a WaitableConnector: wait
+
+    def wait(self, key: SqliteKey, timeout: float | None = None) -> BytesLike | None:
+        return poll(lambda: self.get(key), timeout)
+
+    # Step 4: travel, and clean up
+
+    def config(self) -> dict[str, Any]:
+        return {"path": str(self._path)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        connector = cls.__new__(cls)  # not through __init__, which would touch the disk
+        connector._path = Path(config["path"])
+        return connector
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_config, (self.config(),)
+
+    def __repr__(self) -> str:
+        return f"SqliteConnector({str(self._path)!r})"
+
+    def close(self) -> None:
+        self._closed = True
+        if self._creator == os.getpid():  # not in a copy, and not in a forked child
+            self._creator = None
+            for path in (self._path, f"{self._path}-journal"):  # left by a setter that was killed
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+
+
+def _checked_id(key: SqliteKey) -> str:
+    if isinstance(key, SqliteKey):
+        return key.id
+    raise InvalidKeyError(f"key must be a SqliteKey, not {key!r}. Use one of this connector's.")
+
+
+def greet(name: str) -> str:
+    return f"Hello, {name}!"
+
+
+def main() -> None:
+    with TemporaryDirectory() as directory, ProcessPoolExecutor(1) as executor:
+        connector: WaitableConnector[SqliteKey] = SqliteConnector(f"{directory}/values.sqlite")
+        with Store("sqlite-example", connector) as store:
+            future: ProxyFuture[str] = store.future()
+            greeting = executor.submit(greet, future.proxy())
+            future.set_result("SQLite")
+            print(greeting.result())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Each pattern prints what its page shows, and nothing in it happens before its time."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "pictures"))
+
+from timeline import Span, records
+
+ROOT = Path(__file__).parents[1]
+PATTERNS = ROOT / "docs" / "examples" / "patterns"
+PICTURES = ROOT / "docs" / "pictures"
+
+# Seconds. All work in the patterns takes twice as long, so that none is lost unnoticed.
+TOLERANCE = 0.1
+
+# In these, the order in which the results come is left to the producers.
+IN_ANY_ORDER = {"first_come"}
+
+each_pattern = pytest.mark.parametrize("name", sorted(path.stem for path in PATTERNS.glob("*.py")))
+
+
+def run(*arguments: object) -> str:
+    """Runs a program and returns what it printed. It may not complain about anything."""
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@each_pattern
+def test_a_pattern_prints_what_its_page_shows(name: str) -> None:
+    printed, shown = run(PATTERNS / f"{name}.py"), (PATTERNS / f"{name}.txt").read_text()
+    if name in IN_ANY_ORDER:
+        assert sorted(printed.splitlines()) == sorted(shown.splitlines())
+    else:
+        assert printed == shown
+
+
+@each_pattern
+def test_a_pattern_does_what_its_picture_shows_and_nothing_earlier(name: str) -> None:
+    """How much later depends on the machine."""
+    [drawn] = records((PICTURES / f"{name}.svg").read_text()).values()
+    *_, recorded = run(PICTURES / "record.py", name).splitlines()
+    [spans] = [[Span(*span) for span in panel] for panel in json.loads(recorded).values()]
+    begun, now = min(span.start for span in spans), first_and_last(spans)
+    for doing, (first, last) in first_and_last(drawn).items():
+        assert now[doing][0] - begun > first - TOLERANCE
+        assert now[doing][1] - begun > last - TOLERANCE
+
+
+def first_and_last(spans: list[Span]) -> dict[tuple[str, str], tuple[float, float]]:
+    """Returns when each one first began to work, to wait, to pass a value on, and last did it."""
+    found = {}
+    for who, what in {(span.who, span.what) for span in spans}:
+        own = [span for span in spans if (span.who, span.what) == (who, what)]
+        found[who, what] = min(span.start for span in own), max(span.end for span in own)
+    return found
+
+
+@each_pattern
+def test_a_pattern_says_how_to_run_it(name: str) -> None:
+    assert f"    python docs/examples/patterns/{name}.py\n" in (PATTERNS / f"{name}.py").read_text()
+
+
+@each_pattern
+def test_the_page_shows_the_pattern_its_output_and_its_picture(name: str) -> None:
+    page = (ROOT / "docs" / "patterns.md").read_text()
+    [line] = re.findall(rf'^--8<-- "docs/examples/patterns/{name}\.py:(\d+)"$', page, re.M)
+    before = (PATTERNS / f"{name}.py").read_text().splitlines()[: int(line) - 1]
+    assert before[-2].startswith("sys.path.insert")  # where the imports of the pattern begin
+    assert before[-1] == ""
+    assert f'--8<-- "docs/examples/patterns/{name}.txt"' in page
+    assert f"](pictures/{name}.svg)" in page
