@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, get_origin
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "pictures"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "examples" / "patterns"))
 
+import chain
+import cleaning_up
+import diamond
+import failures
+import fan_in
+import fan_out
+import first_come
+import timeouts
+import with_asyncio
 from timeline import Span, records
+
+from connectors import LocalConnector
+from proxyfuture import ProxyFuture, Store
 
 ROOT = Path(__file__).parents[1]
 PATTERNS = ROOT / "docs" / "examples" / "patterns"
@@ -63,6 +81,46 @@ def first_and_last(spans: list[Span]) -> dict[tuple[str, str], tuple[float, floa
         own = [span for span in spans if (span.who, span.what) == (who, what)]
         found[who, what] = min(span.start for span in own), max(span.end for span in own)
     return found
+
+
+@pytest.mark.parametrize(
+    "producer",
+    [
+        chain.read,
+        chain.split,
+        chain.count,
+        cleaning_up.produce,
+        diamond.load,
+        diamond.average,
+        diamond.extent,
+        failures.fails,
+        failures.forgets,
+        failures.dies,
+        fan_in.ask,
+        fan_out.measure,
+        first_come.ask,
+        timeouts.fetch,
+        with_asyncio.produce,
+        with_asyncio.produce_here,
+    ],
+    ids=lambda producer: f"{producer.__module__}.{producer.__name__}",
+)
+def test_a_producer_that_fails_tells_its_consumers(
+    producer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: float) -> None:
+        raise OSError("disk")
+
+    monkeypatch.setattr(time, "sleep", fail)
+    monkeypatch.setattr(asyncio, "sleep", fail)
+    with Store("failing", LocalConnector()) as store:
+        future: ProxyFuture[Any] = store.future()
+        parameters = inspect.signature(producer).parameters.values()
+        is_future = [get_origin(parameter.annotation) is ProxyFuture for parameter in parameters]
+        with pytest.raises(OSError, match="disk"):
+            running = producer(*(future if is_one else "north" for is_one in is_future))
+            asyncio.run(running)
+        assert isinstance(future.exception(timeout=0), OSError)
 
 
 @each_pattern

@@ -34,19 +34,22 @@ class SqliteKey(NamedTuple):
     id: str
 
 
-class SqliteConnector:
-    """Keeps values in a database: one file, for the processes of this machine.
+def _checked_id(key: SqliteKey) -> str:
+    if isinstance(key, SqliteKey):
+        return key.id
+    raise InvalidKeyError(f"key must be a SqliteKey, not {key!r}. Use one of this connector's.")
 
-    Whoever creates the file removes it. Only its user may read and write it, since a value is a
-    pickle, and who can write one can run code in its readers.
-    """
+
+class SqliteConnector:
+    """Keeps values in a database, which is one file, for the processes of this machine."""
 
     _closed = False
-    _creator: int | None = None
+    _creator: int | None = None  # the process that will remove the file
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path).absolute()
         with contextlib.suppress(FileExistsError):
+            # For this user alone: who can write a pickle can run code in its readers.
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, mode=0o600))
             self._creator = os.getpid()
         self._execute("CREATE TABLE IF NOT EXISTS stored (id TEXT PRIMARY KEY, value BLOB)")
@@ -56,10 +59,10 @@ class SqliteConnector:
         if self._closed:
             raise ConnectorError(f"{self!r} was closed. Open a new one to go on.")
         try:
-            # A connection each time, since one must not be used after a fork. With mode=rw, a file
-            # that is gone is an error; otherwise SQLite would make an empty one.
+            # A connection for each, since one must not cross threads or a fork. With mode=rw, a
+            # file that is gone is an error. Without, SQLite would make an empty one.
             url = f"{self._path.as_uri()}?mode=rw"
-            database = sqlite3.connect(url, uri=True, timeout=60)  # seconds, for the others' turns
+            database = sqlite3.connect(url, uri=True, timeout=60)  # seconds, while others write
             with contextlib.closing(database), database:
                 return database.execute(statement, values).fetchall()
         except sqlite3.Error as error:
@@ -127,18 +130,11 @@ class SqliteConnector:
         return f"SqliteConnector({str(self._path)!r})"
 
     def close(self) -> None:
-        self._closed = True
-        if self._creator == os.getpid():  # not in a copy, and not in a forked child
-            self._creator = None
+        if not self._closed and self._creator == os.getpid():  # no copy, and no forked child
             for path in (self._path, f"{self._path}-journal"):  # left by a setter that was killed
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
-
-
-def _checked_id(key: SqliteKey) -> str:
-    if isinstance(key, SqliteKey):
-        return key.id
-    raise InvalidKeyError(f"key must be a SqliteKey, not {key!r}. Use one of this connector's.")
+        self._closed = True
 
 
 def greet(name: str) -> str:

@@ -44,12 +44,12 @@ def main() -> None:
                 executor.submit(produce, future).result()
             print("both set:", stored())
 
-            executor.submit(consume, once.proxy(evict=True)).result()  # its only consumer
-            print("one consumed:", stored())
+            size = executor.submit(consume, once.proxy(evict=True)).result()  # its only consumer
+            print(f"one used, of {size} bytes:", stored())
 
-            executor.submit(consume, kept.proxy()).result()
-            store.evict(kept.key)  # for a result with many consumers: the client knows when
-            print("the other evicted:", stored())
+            size = executor.submit(consume, kept.proxy()).result()
+            store.evict(kept.key)  # with many consumers, only the client knows when
+            print(f"the other, of {size} bytes, evicted:", stored())
         print("store closed, directory left:", directory.exists())
 
 

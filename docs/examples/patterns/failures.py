@@ -34,7 +34,7 @@ def forgets(future: ProxyFuture[str]) -> None:
 def dies(future: ProxyFuture[str]) -> None:
     with future:
         time.sleep(0.3)
-        os._exit(1)  # as if somebody killed this process: it can tell nobody
+        os._exit(1)  # as if this process were killed: it can tell nobody any more
 
 
 def report_failure(future: ProxyFuture[str], running: Future[None]) -> None:
