@@ -76,7 +76,7 @@ def test_a_pattern_does_what_its_picture_shows_and_nothing_earlier(name: str) ->
 
 def first_and_last(spans: list[Span]) -> dict[tuple[str, str], tuple[float, float]]:
     """Returns when each one first began to work, to wait, to pass a value on, and last did it."""
-    found = {}
+    found: dict[tuple[str, str], tuple[float, float]] = {}
     for who, what in {(span.who, span.what) for span in spans}:
         own = [span for span in spans if (span.who, span.what) == (who, what)]
         found[who, what] = min(span.start for span in own), max(span.end for span in own)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self
+from urllib.parse import quote
 
 from connectors import (
     AlreadySetError,
@@ -37,32 +38,32 @@ class SqliteKey(NamedTuple):
 def _checked_id(key: SqliteKey) -> str:
     if isinstance(key, SqliteKey):
         return key.id
-    raise InvalidKeyError(f"key must be a SqliteKey, not {key!r}. Use one of this connector's.")
+    raise InvalidKeyError(f"key must be a SqliteKey, not {key!r}.")
 
 
 class SqliteConnector:
-    """Keeps values in a database, which is one file, for the processes of this machine."""
+    """Keeps values in a database, a file, for the processes of this machine."""
 
     _closed = False
     _creator: int | None = None  # the process that will remove the file
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path).absolute()
+        self._path = os.path.abspath(path)
         with contextlib.suppress(FileExistsError):
             # For this user alone: who can write a pickle can run code in its readers.
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, mode=0o600))
             self._creator = os.getpid()
-        self._execute("CREATE TABLE IF NOT EXISTS stored (id TEXT PRIMARY KEY, value BLOB)")
+        self._execute("CREATE TABLE IF NOT EXISTS stored (id PRIMARY KEY, value)")
 
     def _execute(self, statement: str, *values: object) -> list[Any]:
-        """Executes one statement in a transaction of its own, and returns the rows it found."""
+        """Executes one statement, as one transaction, and returns the rows."""
         if self._closed:
             raise ConnectorError(f"{self!r} was closed. Open a new one to go on.")
         try:
-            # A connection for each, since one must not cross threads or a fork. With mode=rw, a
-            # file that is gone is an error. Without, SQLite would make an empty one.
-            url = f"{self._path.as_uri()}?mode=rw"
-            database = sqlite3.connect(url, uri=True, timeout=60)  # seconds, while others write
+            # A connection for each, since one must not cross threads or a fork. mode=rw:
+            # a file that is gone is an error, where SQLite would make an empty one.
+            url = f"file:{quote(self._path)}?mode=rw"
+            database = sqlite3.connect(url, uri=True, timeout=60)  # for others to finish
             with contextlib.closing(database), database:
                 return database.execute(statement, values).fetchall()
         except sqlite3.Error as error:
@@ -115,23 +116,24 @@ class SqliteConnector:
     # Step 4: travel, and clean up
 
     def config(self) -> dict[str, Any]:
-        return {"path": str(self._path)}
+        return {"path": self._path}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        connector = cls.__new__(cls)  # not through __init__, which would touch the disk
-        connector._path = Path(config["path"])
+        connector = cls.__new__(cls)  # without __init__, which touches the disk
+        connector._path = config["path"]
         return connector
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_config, (self.config(),)
 
     def __repr__(self) -> str:
-        return f"SqliteConnector({str(self._path)!r})"
+        return f"SqliteConnector({self._path!r})"
 
     def close(self) -> None:
-        if not self._closed and self._creator == os.getpid():  # no copy, and no forked child
-            for path in (self._path, f"{self._path}-journal"):  # left by a setter that was killed
+        if not self._closed and self._creator == os.getpid():  # no copy, no forked child
+            # The journal is there if a setter was killed.
+            for path in self._path, f"{self._path}-journal":
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
         self._closed = True
@@ -142,8 +144,8 @@ def greet(name: str) -> str:
 
 
 def main() -> None:
-    with TemporaryDirectory() as directory, ProcessPoolExecutor(1) as executor:
-        connector: WaitableConnector[SqliteKey] = SqliteConnector(f"{directory}/values.sqlite")
+    with TemporaryDirectory() as folder, ProcessPoolExecutor(1) as executor:
+        connector: WaitableConnector[SqliteKey] = SqliteConnector(f"{folder}/values")
         with Store("sqlite-example", connector) as store:
             future: ProxyFuture[str] = store.future()
             greeting = executor.submit(greet, future.proxy())

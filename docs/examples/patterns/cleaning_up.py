@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the modules, in a clone of the project
 
+import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from tempfile import TemporaryDirectory
@@ -32,11 +33,11 @@ def consume(data: bytes) -> int:
 
 def main() -> None:
     with TemporaryDirectory() as parent, ProcessPoolExecutor(max_workers=2) as executor:
-        directory = Path(parent, "store")
+        directory = f"{parent}/store"
         with Store("cleaning-up", FileConnector(directory)) as store:
 
             def stored() -> str:
-                return f"{len(list(directory.iterdir()))} stored"
+                return f"{len(os.listdir(directory))} stored"
 
             kept: ProxyFuture[bytes] = store.future()
             once: ProxyFuture[bytes] = store.future()
@@ -44,13 +45,15 @@ def main() -> None:
                 executor.submit(produce, future).result()
             print("both set:", stored())
 
-            size = executor.submit(consume, once.proxy(evict=True)).result()  # its only consumer
+            # For one consumer: the value goes when the proxy has it.
+            size = executor.submit(consume, once.proxy(evict=True)).result()
             print(f"one used, of {size} bytes:", stored())
 
+            # For many: the client knows when all are done.
             size = executor.submit(consume, kept.proxy()).result()
-            store.evict(kept.key)  # with many consumers, only the client knows when
-            print(f"the other, of {size} bytes, evicted:", stored())
-        print("store closed, directory left:", directory.exists())
+            store.evict(kept.key)
+            print(f"the other used, of {size} bytes, and evicted:", stored())
+        print("store closed, directory left:", os.path.exists(directory))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def dies(future: ProxyFuture[str]) -> None:
 
 
 def report_failure(future: ProxyFuture[str], running: Future[None]) -> None:
-    """Tells the consumers what the executor knows of a producer that could not tell them."""
+    """Tells the consumers of a producer what only the executor knows."""
     if error := running.exception():
         with suppress(InvalidStateError):  # it could
             future.set_exception(error)

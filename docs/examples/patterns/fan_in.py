@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from connectors import ManagerConnector
 from proxyfuture import ProxyFuture, Store
 
-STATIONS = {"north": 0.3, "east": 0.9, "south": 0.6}  # how many seconds each takes to answer
+STATIONS = {"north": 0.3, "east": 0.9, "south": 0.6}  # seconds until each answers
 
 
 def ask(station: str, future: ProxyFuture[str]) -> None:
@@ -37,8 +37,9 @@ def main() -> None:
         ProcessPoolExecutor(max_workers=4) as executor,
         Store("fan-in", ManagerConnector()) as store,
     ):
-        futures: dict[str, ProxyFuture[str]] = {station: store.future() for station in STATIONS}
-        merged = executor.submit(merge, [future.proxy() for future in futures.values()])
+        futures = {station: store.future(str) for station in STATIONS}
+        proxies = [future.proxy() for future in futures.values()]
+        merged = executor.submit(merge, proxies)
         for station, future in futures.items():
             executor.submit(ask, station, future)
         print(merged.result())

@@ -33,12 +33,13 @@ def describe(name: str, data: list[int]) -> str:
 
 def main() -> None:
     with (
-        ProcessPoolExecutor(max_workers=4) as executor,  # one for each: who waits occupies it
+        ProcessPoolExecutor(max_workers=4) as executor,
         Store("fan-out", ManagerConnector()) as store,
     ):
         future: ProxyFuture[list[int]] = store.future()
         proxy = future.proxy()
-        running = [executor.submit(describe, name, proxy) for name in ("mean", "median", "mode")]
+        names = "mean", "median", "mode"
+        running = [executor.submit(describe, name, proxy) for name in names]
         executor.submit(measure, future)
         for description in running:
             print(description.result())

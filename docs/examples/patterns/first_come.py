@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from connectors import ManagerConnector
 from proxyfuture import ProxyFuture, Store
 
-STATIONS = {"north": 0.9, "east": 0.3, "south": 0.6}  # how many seconds each takes to answer
+STATIONS = {"north": 0.9, "east": 0.3, "south": 0.6}  # seconds until each answers
 
 
 def ask(station: str, future: ProxyFuture[str]) -> None:
@@ -30,10 +30,11 @@ def main() -> None:
         ProcessPoolExecutor(max_workers=3) as executor,
         Store("first-come", ManagerConnector()) as store,
     ):
-        futures: dict[str, ProxyFuture[str]] = {station: store.future() for station in STATIONS}
+        futures = {station: store.future(str) for station in STATIONS}
         for station, future in futures.items():
             executor.submit(ask, station, future)
-        for follower in as_completed([future.to_concurrent() for future in futures.values()]):
+        followers = [future.to_concurrent() for future in futures.values()]
+        for follower in as_completed(followers):
             print(follower.result())
 
 

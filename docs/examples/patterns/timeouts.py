@@ -51,7 +51,7 @@ def main() -> None:
 
         executor.submit(fetch, future)
         print(future.result(timeout=60))
-        print(page.upper())  # the same proxy: each use tries again, until one succeeds
+        print(page.upper())  # each use tries again, until one succeeds
 
 
 if __name__ == "__main__":
