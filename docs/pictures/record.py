@@ -50,7 +50,8 @@ def record(pattern: str) -> Panels:
             asyncio.run(ending)
         for thread in set(threading.enumerate()) - {threading.main_thread()}:
             thread.join()  # it still waits, but not for long, since the store was closed
-        return {"": list(spans([Note(*json.loads(line)) for line in notes.open()]))}
+        taken = [Note(*json.loads(line)) for line in notes.read_text().splitlines()]
+    return {"": list(spans(taken))}
 
 
 # Taking notes
@@ -127,6 +128,8 @@ VISIBLE = 0.02  # seconds of work that a picture can show
 
 def spans(notes: Sequence[Note]) -> Iterator[Span]:
     """Returns what the notes say, one task after the other, and the client last."""
+    begun = min(note.start for note in notes)
+    notes = [note._replace(start=note.start - begun, end=note.end - begun) for note in notes]
     submitted = [note.who for note in notes if note.what == "submitted"]
     for lane in dict.fromkeys([*submitted, "client"]):
         since = None  # what was done last, in a task that has not ended
