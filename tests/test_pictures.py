@@ -85,7 +85,8 @@ def test_a_picture_is_what_the_script_draws_of_its_records(file: Path) -> None:
     assert timeline.timeline(timeline.records(picture)) == picture
 
 
-@pytest.mark.parametrize("name", draw.DRAWN)
+# The patterns are run in test_patterns.py.
+@pytest.mark.parametrize("name", [name for name in draw.DRAWN if name not in draw.PATTERNS])
 def test_a_run_now_goes_as_in_the_picture(name: str) -> None:
     shown = timeline.records((PICTURES / f"{name}.svg").read_text())
     assert doings(draw.DRAWN[name]()) == doings(shown)

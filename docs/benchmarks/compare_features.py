@@ -3,9 +3,9 @@
     pip install '.[comparison]'
     python docs/benchmarks/compare_features.py [name of a peer ...]
 
-Each answer is that of a short program, which the tables show: the lines that prepare a peer, then
-those that ask. A program that raises an exception or does not end says no. So does a peer that has
-no way to do it, as far as its documentation tells; then the lines try the nearest thing.
+Each answer is that of a short program: the lines that prepare a peer, then those that ask, as they
+stand below the tables. A program that fails says no. Where a peer has no way to do something, as
+far as its documentation tells, the lines try the nearest thing.
 
 What is not installed keeps the answers of the last run that had it, with the version of then.
 """
@@ -16,6 +16,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 RECORD = HERE / "compare_features.json"
 
-LIMIT = 120  # seconds for a program, of which engines need some to start
+LIMIT = 300  # seconds for a program: an engine may need many of them to start
 
 OWN = "this project"
 
@@ -447,7 +448,7 @@ FUTURES = Comparison(
                 future = store.future()
                 executor.submit(fail, future)
                 try:
-                    future.result(timeout=9)
+                    future.result(timeout=90)
                 except ZeroDivisionError:
                     answer = True
             """,
@@ -455,7 +456,7 @@ FUTURES = Comparison(
                 def fail(future):
                     future.set_result(1 / 0)
 
-                future = store.future(polling_timeout=9)
+                future = store.future(polling_timeout=90)
                 executor.submit(fail, future)
                 try:
                     future.result()
@@ -464,13 +465,13 @@ FUTURES = Comparison(
             """,
             "concurrent.futures": """
                 try:
-                    executor.submit(divmod, 1, 0).result(timeout=9)
+                    executor.submit(divmod, 1, 0).result(timeout=90)
                 except ZeroDivisionError:
                     answer = True
             """,
             "Dask": """
                 try:
-                    client.submit(divmod, 1, 0).result(timeout=9)
+                    client.submit(divmod, 1, 0).result(timeout=90)
                 except ZeroDivisionError:
                     answer = True
             """,
@@ -479,7 +480,7 @@ FUTURES = Comparison(
                     1 / 0
 
                 try:
-                    ray.get(ray.remote(fail).remote(), timeout=9)
+                    ray.get(ray.remote(fail).remote(), timeout=90)
                 except ZeroDivisionError:
                     answer = True
             """,
@@ -599,7 +600,7 @@ FUTURES = Comparison(
             """,
             "concurrent.futures": """
                 try:
-                    executor.submit(os._exit, 1).result(timeout=9)
+                    executor.submit(os._exit, 1).result(timeout=90)
                 except Exception as error:
                     answer = not isinstance(error, TimeoutError)
             """,
@@ -614,7 +615,7 @@ FUTURES = Comparison(
                     os._exit(1)
 
                 try:
-                    ray.get(ray.remote(die).remote(), timeout=90)
+                    ray.get(ray.remote(max_retries=0)(die).remote(), timeout=90)
                 except Exception as error:
                     answer = not isinstance(error, TimeoutError)
             """,
@@ -713,7 +714,11 @@ def installed_version(comparison: Comparison, peer: str) -> str | None:
 
 
 def ask(comparison: Comparison, peer: str, question: str) -> bool | None:
-    """Runs the program that answers. `None` says that the question makes no sense."""
+    """Runs the program that answers. `None` says that the question makes no sense.
+
+    Raises:
+        subprocess.TimeoutExpired: It did not end, which says nothing about the peer.
+    """
     program = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -722,26 +727,30 @@ if __name__ == "__main__":  # workers may import this file
     import json
 {indent(dedent(comparison.peers[peer].prepare), "    ")}
 {indent(lines(comparison, peer, question), "    ")}
-    print(json.dumps(answer))
+    print("answer:", json.dumps(bool(answer) if answer is not None else None))
 """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        file, output = Path(folder, "program.py"), Path(folder, "output")
+        file, printed = Path(folder, "program.py"), Path(folder, "printed")
         file.write_text(program)
-        with output.open("w") as stdout:
+        with printed.open("w") as output:
             running = subprocess.Popen(
                 [sys.executable, file],
                 cwd=folder,
-                stdout=stdout,
-                stderr=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
             )
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 running.wait(LIMIT)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGKILL)  # and the workers, should any be left
-        running.wait()
-        answer = output.read_text().strip()
-    return answer == "true" if answer != "null" else None
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(running.pid, signal.SIGKILL)  # and the workers, should any be left
+                running.wait()
+        answers = re.findall(r"^answer: (\w+)$", printed.read_text(), re.MULTILINE)
+        if not answers:
+            print("  ", *printed.read_text().splitlines()[-1:], file=sys.stderr)  # the reason
+            return False
+    return {"true": True, "false": False, "null": None}[answers[-1]]
 
 
 def lines(comparison: Comparison, peer: str, question: str) -> str:
