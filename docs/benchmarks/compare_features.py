@@ -194,9 +194,17 @@ PROXIES = Comparison(
             answer = (math.floor(number), round(number), divmod(number, 2)) == (3, 4, (1, 1.5))
             answer = answer and lazy(Matrix) @ 1 == "product"
         """,
-        "`callable` tells whether the target is": """
-            answer = callable(lazy(lambda: print)) and not callable(lazy(lambda: "value"))
-        """,
+        "`callable` tells whether the target is": {
+            "": """
+                answer = callable(lazy(lambda: print)) and not callable(lazy(lambda: "value"))
+            """,
+            "wrapt": """
+                from collections.abc import Callable
+
+                function, text = lazy(lambda: print, interface=Callable), lazy(lambda: "value")
+                answer = callable(function) and not callable(text)
+            """,
+        },
         "Weak references": """
             import weakref
 
@@ -777,23 +785,24 @@ def shown(comparison: Comparison, record: Mapping[str, Any]) -> str:
         rows.append([question, *(WORDS[given[question]] for _, given in answers.values())])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     prepared = {peer: dedent(prepare).strip() for peer, (_, prepare) in comparison.peers.items()}
+    parts = ["**Before each question**", *listings(prepared)]
     if comparison.common:
-        prepared = {"all": dedent(comparison.common).strip(), **prepared}
-    parts = [table, listing("The lines before each question", prepared)]
+        parts[1:1] = listings({"all": dedent(comparison.common).strip()})
     for question in comparison.questions:
         asked = {peer: lines(comparison, peer, question) for peer in comparison.peers}
-        parts.append(listing(question, asked))
-    return "\n\n".join(parts) + "\n"
+        parts += [f"**{question}**", *listings(asked)]
+    below = indent("\n\n".join(parts), "    ")
+    return f'{table}\n\n??? quote "The lines that ask"\n\n{below}\n'  # it opens at a click
 
 
-def listing(title: str, asked: Mapping[str, str]) -> str:
-    """Returns a block that opens at a click, with the lines of each peer. Equal ones come once."""
-    parts = [f'??? quote "{title}"']
+def listings(asked: Mapping[str, str]) -> list[str]:
+    """Returns the lines of each peer under its name, and lines for several of them once."""
+    found = []
     for text in dict.fromkeys(asked.values()):
         peers = [peer for peer in asked if asked[peer] == text]
         whom = ", ".join(peers) if len(peers) < len(asked) else "all"
-        parts.append(indent(f'```python title="{whom}"\n{text}\n```', "    "))
-    return "\n\n".join(parts)
+        found.append(f'```python title="{whom}"\n{text}\n```')
+    return found
 
 
 if __name__ == "__main__":
