@@ -7,6 +7,7 @@ starts and ends, and its connector by one that notes who waits and who sets a va
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import inspect
 import json
@@ -77,6 +78,15 @@ def note(what: str, *, who: str | None = None, start: float | None = None) -> No
         notes.write(f"{line}\n")
 
 
+@contextlib.contextmanager
+def noted(what: str) -> Iterator[None]:
+    start = time.monotonic()
+    try:
+        yield
+    finally:  # also if it failed: a client that has the value may have closed the store
+        note(what, start=start)
+
+
 class NotingExecutor(ProcessPoolExecutor):
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         # A task is called by its function and the texts among the arguments, found by type(),
@@ -100,17 +110,13 @@ class Noting:
     """What is mixed into a connector."""
 
     def set(self, key: Any, obj: BytesLike) -> None:
-        start = time.monotonic()
-        super().set(key, obj)  # type: ignore[misc]  # the connector's
-        note("passing", start=start)
+        with noted("passing"):
+            super().set(key, obj)  # type: ignore[misc]  # the connector's
 
     def wait(self, key: Any, timeout: float | None = None) -> bytes | None:
-        start = time.monotonic()
-        try:
+        with noted("waiting"):
             value: bytes | None = super().wait(key, timeout)  # type: ignore[misc]  # as above
             return value
-        finally:
-            note("waiting", start=start)
 
 
 class NotingManagerConnector(Noting, ManagerConnector):
