@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "pictures"))
 
 import draw
 import timeline
+from record import PATTERNS
 from timeline import Panels, Span
 
 PICTURES = Path(timeline.__file__).parent
@@ -86,7 +87,7 @@ def test_a_picture_is_what_the_script_draws_of_its_records(file: Path) -> None:
 
 
 # The patterns are run in test_patterns.py.
-@pytest.mark.parametrize("name", [name for name in draw.DRAWN if name not in draw.PATTERNS])
+@pytest.mark.parametrize("name", [name for name in draw.DRAWN if name not in PATTERNS])
 def test_a_run_now_goes_as_in_the_picture(name: str) -> None:
     shown = timeline.records((PICTURES / f"{name}.svg").read_text())
     assert doings(draw.DRAWN[name]()) == doings(shown)

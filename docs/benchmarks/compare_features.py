@@ -545,7 +545,9 @@ FUTURES = Comparison(
             """,
             "Dask": """
                 async def main():
-                    return await client.submit(int, 1)
+                    address = client.scheduler.address
+                    async with Client(address, asynchronous=True) as awaitable:
+                        return await awaitable.submit(int, 1)
 
                 answer = asyncio.run(main()) == 1
             """,
@@ -556,7 +558,7 @@ FUTURES = Comparison(
                 answer = asyncio.run(main()) > 0
             """,
         },
-        "It becomes a future for `concurrent.futures.wait`": {
+        "It becomes a future of the standard library": {
             OWN: """
                 future = store.future()
                 future.set_result(1)
@@ -711,7 +713,7 @@ def installed_version(comparison: Comparison, peer: str) -> str | None:
     """Returns the version of a peer, an empty text for what is here, `None` for what is missing."""
     distribution = comparison.peers[peer].distribution
     if distribution is None:
-        return "" if peer == OWN else f"of Python {python_version()}"
+        return "" if peer == OWN else f"Python {python_version()}"
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

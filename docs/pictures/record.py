@@ -26,7 +26,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "patterns"))
 
 from timeline import Panels, Span
 
-from connectors import BytesLike, FileConnector, ManagerConnector
+from connectors import (
+    AlreadySetError,
+    BytesLike,
+    ConnectorError,
+    FileConnector,
+    ManagerConnector,
+)
 
 T = TypeVar("T")
 
@@ -83,8 +89,12 @@ def noted(what: str) -> Iterator[None]:
     start = time.monotonic()
     try:
         yield
-    finally:  # also if it failed: a client that has the value may have closed the store
-        note(what, start=start)
+    except AlreadySetError:
+        raise  # nothing was passed on
+    except ConnectorError:
+        note(what, start=start)  # the client has the value, and has closed the store
+        raise
+    note(what, start=start)
 
 
 class NotingExecutor(ProcessPoolExecutor):
