@@ -24,7 +24,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "examples"))
 import client
 import content_connector
 import foo_bar
-
 from connectors import FileConnector, LocalConnector, ManagerConnector
 from proxyfuture import ProxyFuture, ProxyResolveError, Store
 

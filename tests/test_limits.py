@@ -13,7 +13,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "examples"))
 
 import limits
-
 from proxyfuture import Proxy
 
 PAGE = (Path(__file__).parents[1] / "docs" / "limits.md").read_text()

@@ -18,9 +18,8 @@ from conformance import WaitableConformance
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "examples"))
 
-from sqlite_connector import SqliteConnector
-
 from connectors import ConnectorError
+from sqlite_connector import SqliteConnector
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"

@@ -46,6 +46,7 @@ import proxystore.connectors.redis
 import proxystore.store
 from proxystore.connectors.endpoint import EndpointConnector
 from proxystore.endpoint.config import EndpointConfig, EndpointRelayConfig, write_config
+
 from redis_connector import RedisConnector
 
 redis_url = redis_server.redis_url

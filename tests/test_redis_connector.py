@@ -30,8 +30,9 @@ from proxyfuture import ProxyFuture, ProxyResolveError, Store, resolve
 pytest.importorskip("redis", reason="needs the packages of pip install '.[engines]'")
 
 import redis
-import redis_connector
 import trustme
+
+import redis_connector
 from redis_connector import RedisConnector, RedisKey
 
 redis_url = redis_server.redis_url

@@ -28,8 +28,8 @@ import put_and_get
 import report
 import wake_up_of_processes
 import wake_up_of_threads
+from charts import SCHEMES, draw
 from measuring import Missing, measure
-from pictures import SCHEMES, draw
 
 TABLES = [
     wake_up_of_threads.TABLE,

@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 
 from client import MyData, bar, foo  # it also tells where the modules are, in a clone
-
 from connectors import ManagerConnector
 from proxyfuture import ProxyFuture, Store
 

@@ -22,10 +22,10 @@ from sysconfig import get_path
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
-import foo_bar
 from record import PATTERNS, record
 from timeline import Panels, Span, timeline
 
+import foo_bar
 from connectors import ManagerConnector
 from proxyfuture import ProxyFuture, Store, resolve
 
