@@ -303,16 +303,14 @@ def contestants(stores: dict[str, Any]) -> list[Contestant]:
 def open_stores(stack: contextlib.ExitStack, redis_url: str | None) -> dict[str, Any]:
     """Opens a store for each medium that is there. They take bytes as they are."""
     as_it_is: dict[str, Any] = {"serializer": bytes, "deserializer": bytes}
-    connector = ManagerConnector()
     stores: dict[str, Any] = {
-        "manager": stack.enter_context(Store("pipeline", connector, **as_it_is))
+        "manager": stack.enter_context(Store("pipeline", ManagerConnector(), **as_it_is))
     }
     try:
         from redis_connector import RedisConnector
 
         url = redis_url or stack.enter_context(redis_server())
-        connector = RedisConnector(url)
-        stores["Redis"] = stack.enter_context(Store("pipeline", connector, **as_it_is))
+        stores["Redis"] = stack.enter_context(Store("pipeline", RedisConnector(url), **as_it_is))
     except (ImportError, FileNotFoundError) as error:
         note(f"Without Redis: {error}")
         return stores
