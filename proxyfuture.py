@@ -155,7 +155,8 @@ class Store:
 
         Args:
             target_type: The class of the result. With it, `isinstance(proxy, ...)` can answer
-                before there is a result, and `set_result` refuses anything else.
+                before there is a result, also to an engine that looks into its arguments, and
+                `set_result` refuses anything else.
 
         Raises:
             NotImplementedError: The connector cannot hand out keys before their values.
@@ -613,7 +614,8 @@ class Proxy(Generic[T]):
     Args:
         factory: Called without arguments, once, to get the target. If it raises an `Exception`,
             the user of the proxy gets a `ProxyResolveError`, and the next use tries again.
-        target_type: The target's class, if known, to answer `isinstance` without the target.
+        target_type: The target's class, if known. Then `isinstance`, and `hasattr` for special
+            methods that it lacks, are answered without the target.
 
     Raises:
         TypeError: `factory` cannot be called, or `target_type` is not a class.
@@ -637,6 +639,8 @@ class Proxy(Generic[T]):
     def __getattr__(self, name: str) -> Any:
         if name == "__target__":
             return _resolved(self)
+        if name[:2] == "__" and _surely_lacks(self, name):
+            raise AttributeError(f"A {self.__target_type__!r} has no {name!r}.")
         return getattr(self.__target__, name)
 
     # fmt: off
@@ -781,6 +785,15 @@ class Proxy(Generic[T]):
         if self.__target_type__ is None:
             return type(self), (self.__factory__,)
         return type(self), (self.__factory__, self.__target_type__)
+
+
+def _surely_lacks(proxy: Proxy[Any], name: str) -> bool:
+    """Tells whether the target, which is not there yet, will be without a special method.
+
+    Engines ask each argument of a task for theirs, such as `__dask_future__`, and would wait.
+    """
+    target_type = proxy.__target_type__
+    return target_type is not None and not hasattr(target_type, name) and not is_resolved(proxy)
 
 
 def _check_class(target_type: type[Any] | None) -> None:

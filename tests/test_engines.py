@@ -21,7 +21,7 @@ from connectors import FileConnector, ManagerConnector
 from engines import InvokeRemote, walk_through
 from foo_bar import report_failure
 from one_second import MyData
-from proxyfuture import ProxyFuture, ProxyResolveError, Store, call_with_proxies, is_resolved
+from proxyfuture import ProxyFuture, Store, call_with_proxies, is_resolved
 
 EXAMPLES = Path(engines.__file__).parent
 
@@ -140,12 +140,6 @@ def test_dask_takes_a_future_as_it_is(dask: InvokeRemote, tmp_path: Path) -> Non
         assert running_bar.result() == 6
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=ProxyResolveError,
-    reason="Dask asks for __dask_future__, and an unresolved proxy has to wait for its target "
-    "before it can tell that it has no such attribute, also if it knows its type.",
-)
 def test_dask_takes_a_proxy_that_knows_its_type_as_it_is(
     dask: InvokeRemote, tmp_path: Path
 ) -> None:

@@ -1271,6 +1271,7 @@ class TestTargetType:
             *("x.__class__ is list", "not isinstance(x, type)", "not inspect.isclass(x)"),
             *("dir(x) == dir(list)", "isinstance(pickle.loads(pickle.dumps(x)), list)"),
             *("not match_int(x)", "pprint.pformat(x, width=9)"),
+            *("not hasattr(x, '__dask_future__')", "getattr(x, '__array__', 7) == 7"),
             "functools.singledispatch(lambda value: True)(x)",
         ],
     )
@@ -1287,6 +1288,11 @@ class TestTargetType:
         proxy = Proxy(Factory(True), int)
         resolve(proxy)
         assert isinstance(proxy, bool)
+
+    def test_once_resolved_the_targets_own_special_attributes_are_found(self) -> None:
+        proxy: Any = Proxy(Factory(functools.wraps(len)(lambda x: 7)), types.FunctionType)
+        resolve(proxy)
+        assert proxy.__wrapped__ is len
 
     def test_the_proxys_uses_are_not_limited_to_it(self) -> None:
         proxy: Any = Proxy(Factory("text"), int)

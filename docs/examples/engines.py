@@ -13,6 +13,7 @@ of them submitted first, and `bar` given the future or its proxy.
 
 import argparse
 import contextlib
+import functools
 import os
 import pickle
 import shlex
@@ -99,12 +100,6 @@ def process_pool(workers: int = 2) -> Iterator[InvokeRemote]:
 def dask(workers: int = 2) -> Iterator[InvokeRemote]:
     from distributed import Client, LocalCluster
 
-    def invoke_remote(function: Callable[..., Any], *arguments: object) -> Running:
-        # Dask asks each argument what it is, and a proxy answers by waiting for its target.
-        # pure=False: run it again, even if the arguments are the same.
-        running: Running = client.submit(unseal, pickle.dumps((function, arguments)), pure=False)
-        return running
-
     with (
         # The dashboard on any free port, for this machine only.
         LocalCluster(
@@ -112,7 +107,8 @@ def dask(workers: int = 2) -> Iterator[InvokeRemote]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield invoke_remote
+        # pure=False: run it again, even if the arguments are the same.
+        yield functools.partial(client.submit, pure=False)
 
 
 # --8<-- [end:dask]
