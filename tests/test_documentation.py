@@ -25,7 +25,10 @@ from proxyfuture import Proxy
 ROOT = Path(__file__).parents[1]
 LINKS = ROOT / "docs" / "links.md"
 PAGES = ["README.md"] + [
-    str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md")) if page != LINKS
+    str(page.relative_to(ROOT))
+    for folder in (ROOT / "docs", ROOT / "docs" / "reference")
+    for page in sorted(folder.glob("*.md"))
+    if page != LINKS
 ]
 
 
@@ -60,13 +63,14 @@ def test_every_file_that_a_page_names_is_there(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_shows_parts_of_files_that_are_there(page: str) -> None:
     for name, part in re.findall(r'--8<-- "([^:"]+):([^"]+)"', (ROOT / page).read_text()):
-        lines = (ROOT / name).read_text().splitlines()
+        text = (ROOT / name).read_text()
+        lines = text.splitlines()
         if numbers := re.fullmatch(r"(\d+)(?::(\d+))?", part):
             # It begins and ends where a paragraph does.
             first, last = int(numbers[1]), int(numbers[2] or len(lines))
             assert ["", *lines, ""][first - 1] == ["", *lines, ""][last + 1] == ""
             assert lines[first - 1] and lines[last - 1]
-        elif f"# --8<-- [start:{part}]" not in lines:
+        elif f" --8<-- [start:{part}]" not in text:
             assert hooks.source_of(ROOT / name, part)
 
 

@@ -28,6 +28,7 @@ from connectors import AlreadySetError, ConnectorError, InvalidKeyError, LocalKe
 from proxyfuture import ProxyFuture, ProxyResolveError, Store, resolve
 
 pytest.importorskip("redis", reason="needs the packages of pip install '.[engines]'")
+pytest.importorskip("trustme", reason="needs the packages of pip install '.[engines]'")
 
 import redis
 import trustme

@@ -20,12 +20,14 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+pytest.importorskip("material", reason="needs the packages of pip install '.[docs]'")
+pytest.importorskip("selenium", reason="needs the packages of pip install '.[docs]'")
+
 from selenium import webdriver
 from selenium.common.exceptions import JavascriptException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
-
-pytest.importorskip("material", reason="The pages are built with what '.[docs]' installs.")
 
 ROOT = Path(__file__).parents[1]
 PAGES = re.findall(r": (\S+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)

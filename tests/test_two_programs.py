@@ -130,6 +130,6 @@ def test_a_place_that_is_none_is_answered_with_how_to_say_it(start: Start) -> No
 
 
 def test_the_page_shows_what_the_programs_print() -> None:
-    page = (EXAMPLES.parent / "two-programs.md").read_text()
+    page = (EXAMPLES.parent / "two_programs.md").read_text()
     shown = "".join(re.findall(r"```text\n(.*?)```", page, re.DOTALL))
     assert shown == f"{GREETING}{ANSWER}{PROMPT}Proxy futures\n"
