@@ -126,13 +126,6 @@ def test_the_page_shows_all_of_it_in_order() -> None:
     ]
 
 
-def test_the_page_shows_how_it_is_checked() -> None:
-    [(first, last)] = re.findall(r'^--8<-- "tests/test_own_connector.py:(\d+):(\d+)"$', PAGE, re.M)
-    lines = Path(__file__).read_text().splitlines()[int(first) - 1 : int(last)]
-    assert lines[0].startswith("class TestSqliteConnector")
-    assert lines[-1].strip() == "connector.close()"
-
-
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A folder with all that the connector and its test need."""
