@@ -96,8 +96,10 @@ def steady(output: str) -> str:
     return re.sub(r" *\d+\.\d+", " SECONDS", output)
 
 
-# What the pages show next to the examples.
-SHOWN = sorted(file.stem for file in EXAMPLES.glob("*.txt"))
+# The examples whose output the pages show.
+SHOWN = sorted(
+    program.stem for program in EXAMPLES.glob("*.py") if program.with_suffix(".txt").exists()
+)
 
 
 @pytest.mark.parametrize("name", SHOWN)
