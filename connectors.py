@@ -25,7 +25,6 @@ Then three connectors implement all three steps, each for a wider circle of user
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
 import itertools
@@ -988,12 +987,14 @@ def _serve_network(host: str, port: int, authkey: bytes) -> None:
 def _host_and_port(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not port.isdecimal() or int(port) > 65535:
-        raise argparse.ArgumentTypeError(f"must be HOST:PORT, such as 127.0.0.1:5000, not {text!r}")
+        raise ValueError(f"the address must be HOST:PORT, such as 127.0.0.1:5000, not {text!r}.")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def main() -> None:
     """Runs the command line, `python -m connectors serve HOST:PORT`."""
+    import argparse  # here: it takes a megabyte, and only this command needs it
+
     parser = argparse.ArgumentParser(
         prog="python -m connectors",
         description="A server for ManagerConnector.connect((HOST, PORT)).",
@@ -1006,9 +1007,8 @@ def main() -> None:
     serve.add_argument(
         "address",
         metavar="HOST:PORT",
-        type=_host_and_port,
         nargs="?",
-        default=("127.0.0.1", 0),
+        default="127.0.0.1:0",
         help="where to listen (default: for this machine only, on any free port)",
     )
     serve.add_argument("--creator", type=int, help=argparse.SUPPRESS)
@@ -1018,11 +1018,12 @@ def main() -> None:
         parser.error(f"set {_AUTHKEY} to a secret that the server's clients know too.")
     if arguments.creator:
         return _serve_creator(arguments.creator, bytes.fromhex(authkey))
-    host, port = arguments.address
     try:
-        _serve_network(host, port, os.fsencode(authkey))
+        _serve_network(*_host_and_port(arguments.address), os.fsencode(authkey))
+    except ValueError as error:
+        parser.error(str(error))
     except OSError as error:
-        parser.error(f"cannot listen on {host}:{port}: {error}.")
+        parser.error(f"cannot listen on {arguments.address}: {error}.")
 
 
 if __name__ == "__main__":
