@@ -117,5 +117,8 @@ def test_the_picture_of_the_pipeline_has_text_that_can_be_selected(
 ) -> None:
     pytest.importorskip("matplotlib", reason="needs Matplotlib: pip install '.[benchmark]'")
     pipeline.draw(json.loads(pipeline.KEPT.read_text()), scheme, tmp_path / "drawn.svg")
-    for picture in tmp_path / "drawn.svg", DOCS / "pictures" / f"pipeline-{scheme}.svg":
+    for picture in (
+        tmp_path / "drawn.svg",
+        DOCS / "benchmarks" / "pictures" / f"pipeline.{scheme}.svg",
+    ):
         assert ">ideal<" in picture.read_text()

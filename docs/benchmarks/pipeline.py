@@ -587,7 +587,7 @@ def main() -> None:
         report = json.loads(KEPT.read_text())
         TABLES.write_text(tables(report) + "\n")
         for scheme in SCHEMES:
-            draw(report, scheme, DOCS / "pictures" / f"pipeline-{scheme}.svg")
+            draw(report, scheme, DOCS / "benchmarks" / "pictures" / f"pipeline.{scheme}.svg")
         return
     # Dask would rather not be sent 10 MB with a task. The way without proxies is there to do it.
     warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
