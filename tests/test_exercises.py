@@ -44,16 +44,24 @@ Judge = Callable[[check.Exercise, Path], check.Outcome]
 
 
 @pytest.fixture(scope="module")
-def judge() -> Iterator[Judge]:
-    """Has the checker judge an answer. It begins with all of them at once."""
+def judge(request: pytest.FixtureRequest) -> Iterator[Judge]:
+    """Has the checker judge an answer. It begins with all that are asked for at once."""
+    tests = [each for each in request.session.items if isinstance(each, pytest.Function)]
+    asked_for = [
+        each.callspec.params.get("exercise") for each in tests if hasattr(each, "callspec")
+    ]
     pool = ThreadPoolExecutor(2 * (os.cpu_count() or 1))  # since some of them wait
     found = {}
     for exercise in TRACK:
+        if exercise not in asked_for:
+            continue
         for answer in exercise.answer(EXERCISES), exercise.answer(SOLUTIONS):
             found[answer] = pool.submit(
                 check.check, exercise, answer, all_tests=True, limit=PATIENCE
             )
     for exercise, answer in WRONG:
+        if exercise not in asked_for:
+            continue
         found[answer] = pool.submit(check.check, exercise, answer, limit=PATIENCE)
 
     def judge(exercise: check.Exercise, answer: Path) -> check.Outcome:

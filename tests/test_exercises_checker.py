@@ -311,8 +311,22 @@ def test_without_arguments_it_shows_the_track_and_where_to_begin(folder: Path) -
     assert "▸  1  A lazy value" in shown
     assert "·  5  Pickle the recipe" in shown
     assert "0 of 2 done" in shown
-    assert "Not begun yet." in shown
+    assert "The next gap to fill: line 17, in __init__." in shown
     assert "01_lazy_value/README.md" in shown
+    assert "check.py\n" in shown
+
+
+def test_the_next_gap_is_named_before_anything_can_pass(folder: Path) -> None:
+    answer = PICKLE.answer(folder)
+    gap = '"""Returns what makes this proxy again: a function, and a tuple of its arguments."""'
+    head, _, rest = answer.read_text().partition(gap)
+    filled = rest.replace("raise NotImplementedError", "return Proxy, (self._lazy.factory,)", 1)
+    answer.write_text(head + gap + filled)
+    shown = run(folder / "check.py", 5, code=1)
+    place = re.search(r"The next gap to fill: line (\d+), in __init__\.", shown)
+    assert place is not None
+    assert "NotImplementedError" in answer.read_text().splitlines()[int(place[1]) - 1]
+    assert "check.py 5\n" in shown
 
 
 def test_what_is_done_is_ticked_and_the_next_one_is_checked(folder: Path) -> None:
@@ -392,7 +406,7 @@ def test_watching_checks_again_when_an_answer_is_saved(folder: Path) -> None:
         end = threading.Timer(60, watching.kill)  # then the lines end, and the test fails
         end.start()
         try:
-            assert "Not begun yet." in shown_until(watching, "Watching")
+            assert "The next gap to fill" in shown_until(watching, "Watching")
             solve(folder, LAZY)
             assert "all 12 tests pass" in shown_until(watching, "Watching")
             watching.send_signal(signal.SIGINT)
