@@ -189,7 +189,7 @@ def test_what_a_right_answer_leaves_running_does_not_hold_it_up(
 ) -> None:
     outcome = outcome_of(answer)
     assert outcome.failure is None
-    assert outcome.passed == 12
+    assert outcome.passed == outcome.tests > 0
 
 
 def test_processes_that_an_answer_started_end_with_the_check(
@@ -335,7 +335,7 @@ def test_what_is_done_is_ticked_and_the_next_one_is_checked(folder: Path) -> Non
     assert "✓  1  A lazy value" in shown
     assert "▸  5  Pickle the recipe" in shown
     assert "1 of 2 done" in shown
-    assert "all 12 tests pass" in shown
+    assert "all 15 tests pass" in shown
 
 
 def test_when_all_is_done_it_says_so(folder: Path) -> None:
@@ -360,7 +360,7 @@ def test_only_the_first_failure_is_shown_with_what_the_test_did(folder: Path) ->
     shown = run(folder / "check.py", 1, code=1)
     assert shown.count("✗") == 1
     assert "✗ the factory runs once" in shown
-    assert "test 3 of 12" in shown
+    assert "test 3 of 15" in shown
     assert (
         "│ for _ in range(3):\n    │     lazy.resolve()\n    │ assert factory.runs == 1\n" in shown
     )
@@ -408,7 +408,7 @@ def test_watching_checks_again_when_an_answer_is_saved(folder: Path) -> None:
         try:
             assert "The next gap to fill" in shown_until(watching, "Watching")
             solve(folder, LAZY)
-            assert "all 12 tests pass" in shown_until(watching, "Watching")
+            assert "all 15 tests pass" in shown_until(watching, "Watching")
             watching.send_signal(signal.SIGINT)
             assert watching.wait(30) == 0
         finally:
