@@ -369,7 +369,7 @@ def test_only_the_first_failure_is_shown_with_what_the_test_did(folder: Path) ->
 def test_a_number_checks_that_exercise_alone(folder: Path) -> None:
     solve(folder, PICKLE)
     shown = run(folder / "check.py", 5, code=0)
-    assert "5. Pickle the recipe, not the cake: all 9 tests pass." in shown
+    assert "5. Pickle the recipe, not the cake: all 10 tests pass." in shown
     assert "A lazy value" not in shown
 
 
