@@ -46,9 +46,10 @@ Judge = Callable[[check.Exercise, Path], check.Outcome]
 @pytest.fixture(scope="module")
 def judge(request: pytest.FixtureRequest) -> Iterator[Judge]:
     """Has the checker judge an answer. It begins with all that are asked for at once."""
-    tests = [each for each in request.session.items if isinstance(each, pytest.Function)]
     asked_for = [
-        each.callspec.params.get("exercise") for each in tests if hasattr(each, "callspec")
+        test.callspec.params["exercise"]
+        for test in request.session.items
+        if isinstance(test, pytest.Function) and "judge" in test.fixturenames
     ]
     pool = ThreadPoolExecutor(2 * (os.cpu_count() or 1))  # since some of them wait
     found = {}
