@@ -44,16 +44,25 @@ Judge = Callable[[check.Exercise, Path], check.Outcome]
 
 
 @pytest.fixture(scope="module")
-def judge() -> Iterator[Judge]:
-    """Has the checker judge an answer. It begins with all of them at once."""
+def judge(request: pytest.FixtureRequest) -> Iterator[Judge]:
+    """Has the checker judge an answer. It begins with all that are asked for at once."""
+    asked_for = [
+        test.callspec.params["exercise"]
+        for test in request.session.items
+        if isinstance(test, pytest.Function) and "judge" in test.fixturenames
+    ]
     pool = ThreadPoolExecutor(2 * (os.cpu_count() or 1))  # since some of them wait
     found = {}
     for exercise in TRACK:
+        if exercise not in asked_for:
+            continue
         for answer in exercise.answer(EXERCISES), exercise.answer(SOLUTIONS):
             found[answer] = pool.submit(
                 check.check, exercise, answer, all_tests=True, limit=PATIENCE
             )
     for exercise, answer in WRONG:
+        if exercise not in asked_for:
+            continue
         found[answer] = pool.submit(check.check, exercise, answer, limit=PATIENCE)
 
     def judge(exercise: check.Exercise, answer: Path) -> check.Outcome:

@@ -104,6 +104,7 @@ class Outcome:
 
     @property
     def begun(self) -> bool:
+        """Whether there is something to judge: not while a gap comes before all else."""
         return not (self.failure and self.failure.is_gap and self.passed == 0)
 
     @property
@@ -206,7 +207,7 @@ def show(options: argparse.Namespace) -> int:
         print(f"{yellow('?')} {bold(f'{exercise.number}. {exercise.title}')}: not checked.")
         print(indented(skipped.not_checked[0]) + "\n")
     if current is not None:
-        show_failure(current, outcome)
+        show_failure(current, outcome, command(options.number))
     elif options.number is None and not out_of_reach:
         print("All exercises are done. You have built proxy futures from an empty file.\n")
     return 1 if current else 0
@@ -289,16 +290,16 @@ def show_success(exercise: Exercise, outcome: Outcome) -> None:
     print()
 
 
-def show_failure(exercise: Exercise, outcome: Outcome) -> None:
+def show_failure(exercise: Exercise, outcome: Outcome, again: str) -> None:
     """Prints one failure: the sentence first, then where it comes from, then what to do."""
     failure = outcome.failure or Failure("")
     answer, readme = exercise.answer(HERE), exercise.tests.parent / "README.md"
     print(f"{yellow('▸')} {bold(f'{exercise.number}. {exercise.title}')}", end="")
     if not outcome.begun:
-        print(f"\n\n{indented('Not begun yet.')}\n")
+        print(f"\n\n{bold(indented(f'The next gap to fill: {failure.place}.'))}\n")
         print(f"    read   {short(readme)}")
         print(f"    write  {short(answer)}")
-        print(f"    run    {command()}\n")
+        print(f"    run    {again}\n")
         return
     before = outcome.passed + len(outcome.not_checked)
     print(dim(f"   test {before + 1} of {outcome.tests}") if outcome.tests else "")
@@ -407,7 +408,7 @@ def print_report(exercises: list[Exercise], names: list[str], table: list[list[O
     for name, outcomes in zip(names, table, strict=True):
         total = sum(outcome.points for outcome in outcomes)
         print(f"  {name:{width}}", *map(cell, outcomes), f"{total:4} / {possible}")
-    legend = "· not begun   ! no answer to check   ? cannot be checked here"
+    legend = "· a gap is open   ! no answer to check   ? cannot be checked here"
     print(dim(f"\n  Up to {POINTS} points each.   {legend}\n"))
     for name, outcomes in zip(names, table, strict=True):
         for exercise, outcome in zip(exercises, outcomes, strict=True):
@@ -887,8 +888,10 @@ def short(path: Path) -> str:
     return str(path) if relative.startswith("../..") else relative
 
 
-def command() -> str:
-    return f"python {short(Path(__file__).resolve())}"
+def command(number: int | None) -> str:
+    """Returns what one types to check the same again."""
+    program = f"python {short(Path(__file__).resolve())}"
+    return program if number is None else f"{program} {number}"
 
 
 def show_briefly(text: str) -> None:

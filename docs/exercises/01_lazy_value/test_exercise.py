@@ -81,6 +81,21 @@ def test_an_empty_value_is_a_value(value: object) -> None:
     )
 
 
+def test_a_value_that_is_equal_to_everything_is_a_value() -> None:
+    class EqualToAll:
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    factory = Factory(EqualToAll())
+    lazy = Lazy(factory)
+    for _ in range(3):
+        lazy.resolve()
+    assert factory.runs == 1, (
+        f"the factory made a value that says it is equal to everything, and ran {factory.runs} "
+        "times for 3 uses; to know your own mark from a value, compare with `is`"
+    )
+
+
 def test_is_resolved_tells_whether_the_value_is_there() -> None:
     factory = Factory(None)
     lazy = Lazy(factory)
@@ -121,6 +136,39 @@ def test_after_a_failure_the_next_use_tries_again() -> None:
     )
 
 
+def test_is_resolved_is_false_and_does_not_wait_while_the_factory_runs() -> None:
+    factory_runs, go_on = threading.Event(), threading.Event()
+
+    def factory() -> str:
+        factory_runs.set()
+        go_on.wait(60)
+        return "value"
+
+    lazy = Lazy(factory)
+    thread = threading.Thread(target=lazy.resolve, daemon=True)
+    thread.start()
+    assert factory_runs.wait(30), "resolve() did not run the factory"
+    try:
+        answer = in_time(
+            lazy.is_resolved, "is_resolved() waits while another thread makes the value"
+        )
+    finally:
+        go_on.set()
+    assert answer is False, (
+        f"the factory runs, there is no value yet, and is_resolved() says {answer}; "
+        "say so only once the factory has returned"
+    )
+
+
+def test_a_factory_may_use_another_lazy_value() -> None:
+    inner = Lazy(lambda: "value")
+    outer = Lazy(lambda: inner.resolve().upper())
+    value = in_time(
+        outer.resolve, "a factory that uses another Lazy waits for ever; each needs its own lock"
+    )
+    assert value == "VALUE", f"the factory of one Lazy used another one, and made {value!r}"
+
+
 def test_threads_that_resolve_at_once_share_one_run() -> None:
     everybody_is_here = threading.Barrier(8)
     on_their_way = threading.Semaphore(0)
@@ -136,11 +184,15 @@ def test_threads_that_resolve_at_once_share_one_run() -> None:
 
     lazy = Lazy(factory)
     results = []
+    errors = []
 
     def use() -> None:
         everybody_is_here.wait()
         on_their_way.release()
-        results.append(lazy.resolve())
+        try:
+            results.append(lazy.resolve())
+        except Exception as error:
+            errors.append(error)
 
     threads = [threading.Thread(target=use, daemon=True) for _ in range(8)]
     for thread in threads:
@@ -154,4 +206,9 @@ def test_threads_that_resolve_at_once_share_one_run() -> None:
         f"8 threads resolved at once and the factory ran {len(runs)} times; it must run once, "
         "while the other threads wait"
     )
+    assert not errors, (
+        f"8 threads resolved at once, and {len(errors)} of them got {errors[0]!r}; "
+        "they must wait until the value is there"
+    )
+    assert len(results) == 8, f"8 threads resolved at once, and {len(results)} got a value"
     assert len({id(result) for result in results}) == 1, "the 8 threads got different objects"

@@ -1,5 +1,7 @@
 """Exercise 5: a proxy that travels as its factory. README.md in this folder tells the task."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +28,29 @@ class Lazy:
         return self._value
 
 
-# Given, but for one method: the proxy.
+# Yours: where values are stored, and what fetches them.
+
+
+class Fetch:
+    """A factory: reads a value from the file that `store` wrote.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        raise NotImplementedError
+
+    def __call__(self) -> Any:
+        raise NotImplementedError
+
+
+def store(value: Any, folder: Path) -> Proxy:
+    """Pickles `value` into a new file in `folder`, and returns a proxy that fetches it."""
+    raise NotImplementedError
+
+
+# Given, but for its last method: the proxy.
 
 
 class Proxy:
@@ -50,27 +74,6 @@ class Proxy:
     def __len__(self) -> int:
         return len(self._lazy.resolve())
 
-    # Yours:
-
     def __reduce__(self) -> tuple[Any, ...]:
         """Returns what makes this proxy again: a function, and a tuple of its arguments."""
         raise NotImplementedError
-
-
-class Fetch:
-    """A factory: reads a value from the file that `store` wrote.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        raise NotImplementedError
-
-    def __call__(self) -> Any:
-        raise NotImplementedError
-
-
-def store(value: Any, folder: Path) -> Proxy:
-    """Pickles `value` into a new file in `folder`, and returns a proxy that fetches it."""
-    raise NotImplementedError

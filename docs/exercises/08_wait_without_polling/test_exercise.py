@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, wait
+from functools import partial
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +19,8 @@ from exercise import AlreadySetError, LocalConnector
 T = TypeVar("T")
 
 LIMIT = 10.0  # seconds for what takes a moment, since the machine may be busy
+
+LINES = 50  # at which two threads are made to meet, if the answer has so many
 
 
 # One waits, one sets
@@ -82,6 +85,87 @@ def test_a_key_is_still_set_once() -> None:
     assert connector.get(key) == b"first", "the first value must stay"
 
 
+# Every moment at which two threads can meet
+
+
+def test_no_value_comes_at_a_moment_that_wait_misses() -> None:
+    def moment_of_the_value(number: int) -> str:
+        connector = LocalConnector()
+        key = connector.new_key()
+
+        def produce() -> bytes | None:
+            connector.set(key, b"value")
+            return None
+
+        waiter, producer, moment = meet(number, lambda: connector.wait(key), produce)
+        producer.result(f"set() came {moment} in wait(), and never returned")
+        found = waiter.result(
+            f"the value was set {moment} in wait(), which missed it and slept on; "
+            "to look and to leave a bell must be one step, and set() must take the same lock"
+        )
+        assert found == b"value", f"the value was set {moment}, and wait() returned {found!r}"
+        return moment
+
+    for number in range(1, LINES):
+        if moment_of_the_value(number) == AFTERWARDS:
+            break
+
+
+def test_no_consumer_comes_at_a_moment_that_set_misses() -> None:
+    def moment_of_the_consumer(number: int) -> str:
+        connector = LocalConnector()
+        key = connector.new_key()
+
+        def produce() -> bytes | None:
+            connector.set(key, b"value")
+            return None
+
+        producer, waiter, moment = meet(number, produce, lambda: connector.wait(key))
+        producer.result(f"wait() came {moment} in set(), which then never returned")
+        found = waiter.result(
+            f"a consumer came {moment} in set(), which did not wake it; "
+            "to store the value and to collect the bells must be one step"
+        )
+        assert found == b"value", f"wait() came {moment} in set(), and returned {found!r}"
+        return moment
+
+    for number in range(1, LINES):
+        if moment_of_the_consumer(number) == AFTERWARDS:
+            break
+
+
+def test_of_two_that_set_a_key_one_wins() -> None:
+    def moment_of_the_other(number: int) -> str:
+        connector = LocalConnector()
+        key = connector.new_key()
+
+        def set_to(data: bytes) -> str:
+            try:
+                connector.set(key, data)
+            except AlreadySetError:
+                return "lost"
+            return "won"
+
+        one, other, moment = meet(number, lambda: set_to(b"one"), lambda: set_to(b"other"))
+        outcomes = [
+            each.result(f"a second set() came {moment} in the first, and one of them never ended")
+            for each in (one, other)
+        ]
+        assert sorted(outcomes) == ["lost", "won"], (
+            f"two threads set the key, the second one {moment} in the first, and they "
+            f"{' and '.join(outcomes)}; to look and to store must be one step, under the lock"
+        )
+        found, winner = connector.get(key), b"one" if outcomes[0] == "won" else b"other"
+        assert found == winner, (
+            f"{winner!r} won, and get() found {found!r}; the second came {moment}"
+        )
+        return moment
+
+    for number in range(1, LINES):
+        if moment_of_the_other(number) == AFTERWARDS:
+            break
+
+
 # Time passes
 
 
@@ -143,20 +227,33 @@ def test_who_gave_up_can_come_again() -> None:
     assert found == b"value", f"wait() returned {found!r}; it must return the bytes that were set"
 
 
-def test_who_gives_up_leaves_nothing_behind() -> None:
-    connector = LocalConnector()
+def test_a_value_that_comes_as_the_time_ends_is_returned_or_too_late() -> None:
+    def moment_of_the_value(number: int) -> str:
+        connector = LocalConnector()
+        key = connector.new_key()
 
-    def give_up() -> None:
-        for _ in range(100):
-            connector.wait(connector.new_key(), timeout=0.001)
+        def produce() -> bytes | None:
+            connector.set(key, b"value")
+            return None
 
-    before = entries(vars(connector))
-    Running(give_up).result("a hundred waits of a millisecond did not end")
-    left = entries(vars(connector)) - before
-    assert left < 10, (
-        f"100 waits timed out, and the connector remembers {left} things more than before; "
-        "in a program that runs for a year, that is a leak"
-    )
+        waiter, producer, moment = meet(number, lambda: connector.wait(key, timeout=0.05), produce)
+        producer.result(f"set() came {moment} in wait(key, timeout=0.05), and never returned")
+        try:
+            found = waiter.result(f"the value came {moment}; wait(key, timeout=0.05) did not end")
+        except Exception as error:
+            pytest.fail(
+                f"the value came {moment} in wait(key, timeout=0.05), which raised {error!r}; "
+                "when the time is over, look once more, under the lock"
+            )
+        assert found in (b"value", None), (
+            f"the value came {moment}, and wait(key, timeout=0.05) returned {found!r}; "
+            "it must return the value, or None if that came too late"
+        )
+        return moment
+
+    for number in range(1, LINES):
+        if moment_of_the_value(number) == AFTERWARDS:
+            break
 
 
 # Nothing happens
@@ -200,53 +297,43 @@ def test_who_waits_for_another_key_sleeps_on() -> None:
     )
 
 
-# Every moment at which two threads can meet
+# Nothing is left behind
 
 
-def test_no_value_comes_at_a_moment_that_wait_misses() -> None:
-    def moment_of_the_value(number: int) -> str:
+def test_who_gives_up_leaves_nothing_behind() -> None:
+    connector = LocalConnector()
+
+    def give_up() -> None:
+        for _ in range(100):
+            connector.wait(connector.new_key(), timeout=0.001)
+
+    before = entries(vars(connector))
+    Running(give_up).result("a hundred waits of a millisecond did not end")
+    left = entries(vars(connector)) - before
+    assert left < 10, (
+        f"100 waits timed out, and the connector remembers {left} things more than before; "
+        "in a program that runs for a year, that is a leak"
+    )
+
+
+def test_who_is_woken_leaves_nothing_behind() -> None:
+    def grown(wait_first: bool) -> int:
         connector = LocalConnector()
-        key = connector.new_key()
+        before = entries(vars(connector))
+        keys = [connector.new_key() for _ in range(50)]
+        waiters = [Running(partial(connector.wait, key)) for key in keys if wait_first]
+        time.sleep(0.5)  # to fall asleep; one that does not, leaves nothing anyway
+        for key in keys:
+            set_value(connector, key, b"value")
+        for waiter in waiters:
+            waiter.result("50 waited, each for a key of its own, and not all were woken")
+        return entries(vars(connector)) - before
 
-        def produce() -> bytes | None:
-            connector.set(key, b"value")
-            return None
-
-        waiter, producer, moment = meet(number, lambda: connector.wait(key), produce)
-        producer.result(f"set() came {moment} in wait(), and never returned")
-        found = waiter.result(
-            f"the value was set {moment} in wait(), which missed it and slept on; "
-            "to look and to leave a bell must be one step"
-        )
-        assert found == b"value", f"the value was set {moment}, and wait() returned {found!r}"
-        return moment
-
-    for number in range(1, 100):
-        if moment_of_the_value(number) == AFTERWARDS:
-            break
-
-
-def test_no_consumer_comes_at_a_moment_that_set_misses() -> None:
-    def moment_of_the_consumer(number: int) -> str:
-        connector = LocalConnector()
-        key = connector.new_key()
-
-        def produce() -> bytes | None:
-            connector.set(key, b"value")
-            return None
-
-        producer, waiter, moment = meet(number, produce, lambda: connector.wait(key))
-        producer.result(f"wait() came {moment} in set(), which then never returned")
-        found = waiter.result(
-            f"a consumer came {moment} in set(), which did not wake it; "
-            "to store the value and to collect the bells must be one step"
-        )
-        assert found == b"value", f"wait() came {moment} in set(), and returned {found!r}"
-        return moment
-
-    for number in range(1, 100):
-        if moment_of_the_consumer(number) == AFTERWARDS:
-            break
+    left = grown(wait_first=True) - grown(wait_first=False)
+    assert left < 10, (
+        f"50 waited and were woken, and the connector remembers {left} things more than if nobody "
+        "had waited; in a program that runs for a year, that is a leak"
+    )
 
 
 # How the tests do it

@@ -120,8 +120,9 @@ def test_a_key_that_nobody_made_is_refused(directory: Path) -> None:
 # Every moment at which another process can come
 
 
-def test_a_reader_sees_nothing_or_the_whole_value(directory: Path) -> None:
-    value = b"v" * BIG
+@pytest.mark.parametrize("size", [5, BIG])
+def test_a_reader_sees_nothing_or_the_whole_value(directory: Path, size: int) -> None:
+    value = b"v" * size
 
     def moment_of_the_reader(number: int) -> str:
         connector = FileConnector(directory)
@@ -136,8 +137,9 @@ def test_a_reader_sees_nothing_or_the_whole_value(directory: Path) -> None:
         writer.result(f"get() came {moment} in set(), which never returned")
         is_whole = found in (None, value)
         assert is_whole, (
-            f"a reader came {moment} in set(), and saw {len(found or b'')} of {BIG} bytes; "
-            "it must see nothing, or the whole value"
+            f"a reader came {moment} in set(), and saw {len(found or b'')} of {size} bytes; "
+            "it must see nothing, or the whole value: "
+            "the file had the name of the key before all the bytes were in the file"
         )
         return moment
 
@@ -149,6 +151,23 @@ def test_a_reader_sees_nothing_or_the_whole_value(directory: Path) -> None:
 def test_of_two_processes_that_set_a_key_one_wins(
     directory: Path, other_process: OtherProcess
 ) -> None:
+    check_that_one_wins(directory, "process", other_process.set)
+
+
+def test_of_two_threads_that_set_a_key_one_wins(directory: Path) -> None:
+    def set_there(key: str) -> str:
+        try:
+            FileConnector(directory).set(key, b"theirs")
+        except Exception as error:
+            return type(error).__name__
+        return "won"
+
+    check_that_one_wins(directory, "thread", set_there)
+
+
+def check_that_one_wins(directory: Path, who: str, set_there: Callable[[str], str]) -> None:
+    plural = {"process": "processes", "thread": "threads"}[who]
+
     def moment_of_the_other(number: int) -> str:
         connector = FileConnector(directory)
         key = connector.new_key()
@@ -160,25 +179,25 @@ def test_of_two_processes_that_set_a_key_one_wins(
                 return type(error).__name__
             return "won"
 
-        here, there, moment = meet(number, set_here, lambda: other_process.set(key))
-        outcome = here.result(f"another process set the key {moment} in set(), which never ended")
-        other = there.result(f"set() in another process came {moment} in this one; it never ended")
+        here, there, moment = meet(number, set_here, lambda: set_there(key))
+        outcome = here.result(f"another {who} set the key {moment} in set(), which never ended")
+        other = there.result(f"set() in another {who} came {moment} in this one; it never ended")
         assert [outcome, other] != ["won", "won"], (
-            f"two processes set the key, and both won: the second one came {moment}; "
+            f"two {plural} set the key, and both won: the second one came {moment}; "
             "to see whether the name is free and to take it must be one step"
         )
         assert "won" in (outcome, other), (
-            f"two processes set the key, and none won: one came {moment}, and they raised "
+            f"two {plural} set the key, and none won: one came {moment}, and they raised "
             f"{outcome} and {other}"
         )
         loser = other if outcome == "won" else outcome
         assert loser == "AlreadySetError", (
-            f"another process set the key {moment}, and the loser got {loser}; "
-            "it must get AlreadySetError"
+            f"another {who} set the key {moment}, and the loser got {loser}; "
+            "it must get AlreadySetError, and each writer needs a file of its own"
         )
         found, winner = connector.get(key), b"mine" if outcome == "won" else b"theirs"
         assert found == winner, (
-            f"{winner!r} won, and get() found {found!r}: the other process came {moment}; "
+            f"{winner!r} won, and get() found {found!r}: the other {who} came {moment}; "
             "each writer needs a file of its own"
         )
         return moment
@@ -186,6 +205,37 @@ def test_of_two_processes_that_set_a_key_one_wins(
     for number in range(1, 100):
         if moment_of_the_other(number) == AFTERWARDS:
             break
+
+
+def test_a_copy_of_the_process_writes_a_file_of_its_own(directory: Path) -> None:
+    # In a copy made by os.fork(), threads have the same numbers, and objects the same addresses.
+    for number in range(1, 100):
+        key = f"{number:032x}"
+        forked = run(FORKS_BEFORE_A_LINE, directory, key, number)
+        assert forked.returncode == 0, f"set() failed:\n{forked.stderr}"
+        moment, copy, original = (forked.stdout.splitlines() + [""] * 3)[:3]
+        if not moment:
+            assert number > 1, "set() returned without running a line of exercise.py"
+            return
+        if copy == "waited":
+            continue
+        assert sorted([copy, original]) == ["AlreadySetError", "won"], (
+            f"a copy of the process, made by os.fork() just before {moment}, set the same key; "
+            f"{original} came of one and {copy} of the other, where one must win and the other get "
+            "AlreadySetError: the number of a thread or an object is the same in both"
+        )
+        found = FileConnector(directory).get(key)
+        assert found == b"value", f"one of two won, and get() found {found!r}; it must be b'value'"
+
+
+def test_all_is_written_in_the_directory(directory: Path) -> None:
+    done = run(TELLS_WHERE_IT_WRITES, directory, "0" * 32)
+    assert done.returncode == 0, f"set() failed:\n{done.stderr}"
+    paths = done.stdout.splitlines()
+    assert not paths, (
+        f"set() wrote the file {paths[0]}, which is outside of the connector's directory; there it "
+        "may be on another disk, and os.link() and os.replace() work on one disk only"
+    )
 
 
 # Processes that die
@@ -352,6 +402,67 @@ def trace(frame, event, argument):
 connector = exercise.FileConnector(sys.argv[2])
 sys.settrace(trace)
 connector.set(sys.argv[3], b"v" * {BIG})
+"""
+
+FORKS_BEFORE_A_LINE = """
+import linecache, os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import exercise
+
+lines = 0
+data = b"value"
+
+def set_it():
+    try:
+        connector.set(sys.argv[3], data)
+    except Exception as error:
+        return type(error).__name__
+    return "won"
+
+def trace(frame, event, argument):
+    global lines
+    if frame.f_code.co_filename != exercise.__file__:
+        return None
+    if event == "line":
+        lines += 1
+        if lines == int(sys.argv[4]):
+            code = linecache.getline(exercise.__file__, frame.f_lineno).strip()
+            print(f"line {frame.f_lineno} (`{code}`)", flush=True)
+            copy = os.fork()
+            if copy == 0:
+                sys.settrace(None)
+                signal.alarm(5)  # if it waits for something that the original holds
+                print(set_it(), flush=True)
+                os._exit(0)
+            if os.waitpid(copy, 0)[1]:
+                print("waited", flush=True)
+    return trace
+
+connector = exercise.FileConnector(sys.argv[2])
+sys.settrace(trace)
+outcome = set_it()
+sys.settrace(None)
+if lines >= int(sys.argv[4]):
+    print(outcome)
+"""
+
+TELLS_WHERE_IT_WRITES = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import exercise
+connector = exercise.FileConnector(sys.argv[2])
+written = []
+
+def hook(event, arguments):
+    if event == "open":
+        path, _, flags = arguments
+        if isinstance(path, (str, bytes)) and flags & (os.O_WRONLY | os.O_RDWR):
+            written.append(os.path.realpath(os.fsdecode(path)))
+
+sys.addaudithook(hook)
+connector.set(sys.argv[3], b"value")
+inside = os.path.realpath(sys.argv[2]) + os.sep
+print(*(path for path in written if not (path + os.sep).startswith(inside)), sep="\\n", end="")
 """
 
 # The kernel kills a process that lets a file grow over its limit, in the middle of the write.

@@ -1,5 +1,7 @@
 """Exercise 5: a proxy that travels as its factory. README.md in this folder tells why so."""
 
+from __future__ import annotations
+
 import pickle
 import threading
 import uuid
@@ -26,6 +28,30 @@ class Lazy:
             if self._value is _MISSING:
                 self._value = self.factory()
         return self._value
+
+
+# Where values are stored, and what fetches them.
+
+
+class Fetch:
+    """A factory: reads a value from the file that `store` wrote.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self) -> Any:
+        return pickle.loads(self._path.read_bytes())
+
+
+def store(value: Any, folder: Path) -> Proxy:
+    """Pickles `value` into a new file in `folder`, and returns a proxy that fetches it."""
+    path = folder.resolve() / f"{uuid.uuid4()}.pickle"
+    path.write_bytes(pickle.dumps(value))
+    return Proxy(Fetch(path))
 
 
 # The proxy.
@@ -55,24 +81,3 @@ class Proxy:
     def __reduce__(self) -> tuple[Any, ...]:
         """Returns what makes this proxy again: a function, and a tuple of its arguments."""
         return Proxy, (self._lazy.factory,)
-
-
-class Fetch:
-    """A factory: reads a value from the file that `store` wrote.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __call__(self) -> Any:
-        return pickle.loads(self._path.read_bytes())
-
-
-def store(value: Any, folder: Path) -> Proxy:
-    """Pickles `value` into a new file in `folder`, and returns a proxy that fetches it."""
-    path = folder.resolve() / f"{uuid.uuid4()}.pickle"
-    path.write_bytes(pickle.dumps(value))
-    return Proxy(Fetch(path))

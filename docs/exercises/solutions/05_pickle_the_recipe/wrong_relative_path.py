@@ -1,5 +1,5 @@
 # Wrong: the path means something else in another working directory.
-# Fails: is its path one from the root?
+# Fails: it looked in that other directory
 
 import pickle
 import threading

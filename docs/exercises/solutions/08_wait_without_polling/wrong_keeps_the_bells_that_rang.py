@@ -1,0 +1,73 @@
+# Wrong: who is woken leaves its bell behind.
+# Fails: 50 waited and were woken
+"""Exercise 8: wait without polling."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+
+class AlreadySetError(Exception):
+    """The key has its value already. A key is set once; the first setter has won."""
+
+
+class LocalConnector:
+    """Keeps bytes under keys, for the threads of one process, and wakes who waits for them.
+
+    connector = LocalConnector()
+    key = connector.new_key()
+    connector.wait(key, timeout=1)    # None, after a second
+    connector.set(key, b"value")      # perhaps in another thread, and much later
+    connector.wait(key)               # b"value"
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: dict[str, bytes] = {}
+        self._waiting: dict[str, list[threading.Event]] = {}
+
+    def new_key(self) -> str:
+        """Returns a key that nobody else has. Nothing is stored under it yet."""
+        return os.urandom(16).hex()
+
+    def get(self, key: str) -> bytes | None:
+        """Returns the bytes under `key`, or `None` where nothing is set. Does not wait."""
+        return self._values.get(key)
+
+    def set(self, key: str, data: bytes) -> None:
+        """Stores `data` under `key`, once, and wakes all who wait for this key, and nobody else.
+
+        Raises:
+            AlreadySetError: The key has its value already, and keeps it.
+        """
+        with self._lock:
+            if key in self._values:
+                raise AlreadySetError(f"{key} is set already.")
+            self._values[key] = data
+            waiting = list(self._waiting.get(key, []))
+        for bell in waiting:
+            bell.set()
+
+    def wait(self, key: str, timeout: float | None = None) -> bytes | None:
+        """Sleeps until `key` is set, and returns its bytes.
+
+        Args:
+            key: The key to wait for.
+            timeout: How many seconds to wait; `None` has no limit, and 0 does not wait.
+
+        Returns:
+            The bytes, or `None` when the timeout passed first.
+        """
+        bell = threading.Event()
+        with self._lock:
+            if key in self._values:
+                return self._values[key]
+            self._waiting.setdefault(key, []).append(bell)
+        bell.wait(timeout)
+        with self._lock:
+            if key not in self._values:
+                self._waiting[key].remove(bell)
+                if not self._waiting[key]:
+                    del self._waiting[key]
+            return self._values.get(key)
