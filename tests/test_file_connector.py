@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import random
 import resource
 import stat
 import threading
@@ -375,3 +376,20 @@ def test_waiting_costs_little_and_is_late_by_little(
         there_at, work = waiter.get(LIMIT)
     assert there_at - set_at < 1  # 0.02 by design
     assert work < 0.05 + seconds / 4  # a loop without a pause would need all of them
+
+
+def test_whoever_uses_it_while_it_closes_is_told_so_and_not_of_a_missing_directory(
+    tmp_path: Path,
+) -> None:
+    def use(connector: FileConnector) -> None:
+        key = connector.new_key()
+        while True:
+            connector.exists(key)
+
+    for number in range(50):
+        connector = FileConnector(tmp_path / str(number))
+        user = in_thread(use, connector)
+        time.sleep(random.Random(number).uniform(0, 0.002))
+        connector.close()
+        with pytest.raises(ConnectorError, match="was closed"):
+            user.result(LIMIT)
