@@ -639,6 +639,7 @@ class Proxy(Generic[T]):
     def __getattr__(self, name: str) -> Any:
         if name == "__target__":
             return _resolved(self)
+        # A slice, since startswith() would slow down every attribute of a resolved proxy.
         if name[:2] == "__" and _surely_lacks(self, name):
             raise AttributeError(f"A {self.__target_type__!r} has no {name!r}.")
         return getattr(self.__target__, name)
