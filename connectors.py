@@ -612,8 +612,13 @@ class ManagerConnector(_Base[ManagerKey]):
     default this process's, which child processes inherit
     (`multiprocessing.current_process().authkey`). The key is never pickled.
 
+    Args:
+        address: Of a server that runs already, to be reached at the first use. `connect` also
+            looks whether it is there. By default, this connector starts one.
+
     Raises:
         ConnectorError: The server process cannot be created.
+        ValueError: `address` is none.
     """
 
     # Why not multiprocessing.managers? Their clients keep one connection per thread, also
@@ -624,7 +629,9 @@ class ManagerConnector(_Base[ManagerKey]):
     _key_type = ManagerKey
     _stop_server: Callable[[], object] | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, address: Address | None = None) -> None:
+        if address is not None:
+            return self._prepare(_checked_address(address), None)
         authkey = _default_authkey()
         server, address = _start_server(authkey)
         self._prepare(address, authkey)
@@ -648,8 +655,8 @@ class ManagerConnector(_Base[ManagerKey]):
             raise TypeError(f"authkey must be bytes, not {type(authkey).__name__}.")
         if authkey == b"":
             raise ValueError("authkey must not be empty: everybody knows that key.")
-        connector = cls.__new__(cls)
-        connector._prepare(_checked_address(address), authkey)
+        connector = cls(_checked_address(address))
+        connector._authkey = authkey
         connector._idle.append(connector._dial())
         return connector
 
@@ -689,9 +696,7 @@ class ManagerConnector(_Base[ManagerKey]):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        connector = cls.__new__(cls)
-        connector._prepare(_checked_address(_entry(config, "address", object)), None)
-        return connector
+        return cls(_checked_address(_entry(config, "address", object)))
 
     def close(self) -> None:
         """Ends the use; the creator stops the server, and the values are gone.

@@ -566,6 +566,10 @@ def connect(address: Any) -> Callable[[Scene], object]:
     return lambda scene: ManagerConnector.connect(address)
 
 
+def open_with(address: Any) -> Callable[[Scene], object]:
+    return lambda scene: ManagerConnector(address)
+
+
 def connect_with(authkey: Any) -> Callable[[Scene], object]:
     return lambda scene: ManagerConnector.connect(scene.server(), authkey)
 
@@ -592,8 +596,8 @@ def start_a_missing_program(scene: Scene) -> None:
 SERVERS = [
     *(
         Row(
-            f"an address cannot be {what}",
-            connect(address),
+            f"an address cannot be {what}{for_what}",
+            do(address),
             ValueError,
             "address must be (host, port) or a Unix socket's path",
             repr(address),
@@ -613,6 +617,8 @@ SERVERS = [
             # It is what the server prints, and would be taken for the path of a socket.
             "host and port in one": "127.0.0.1:5000",
         }.items()
+        for for_what, do in {"": connect, ", also without connecting": open_with}.items()
+        if (do, address) != (open_with, None)  # which starts a server
     ),
     *(
         Row(

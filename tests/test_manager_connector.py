@@ -208,6 +208,7 @@ def test_a_copy_that_is_closed_leaves_the_server_alone(connector: ManagerConnect
         pickle.loads(pickle.dumps(connector)),
         ManagerConnector.from_config(connector.config()),
         ManagerConnector.connect(connector.config()["address"]),
+        ManagerConnector(connector.config()["address"]),
     ]
     for copy in copies:
         assert copy.get(key) == b"value"
@@ -449,6 +450,13 @@ def test_connecting_to_nobody_fails_promptly(unused_port: int, tmp_path: Path) -
     for address in (("127.0.0.1", unused_port), str(tmp_path / "nobody"), "x" * 1000):
         with pytest.raises(ConnectorError, match="does not answer"):
             ManagerConnector.connect(address)
+
+
+def test_a_connector_of_an_address_connects_at_its_first_use(tmp_path: Path) -> None:
+    connector = ManagerConnector(str(tmp_path / "nobody"))
+    key = connector.new_key()
+    with pytest.raises(ConnectorError, match="does not answer"):
+        connector.get(key)
 
 
 @contextlib.contextmanager

@@ -306,19 +306,10 @@ def test_these_connectors_carry_the_futures_of_its_store(
     assert future.done()
 
 
-def open_their_store(name: str, connector: Any) -> None:
-    proxystore.store.Store(name, connector, cache_size=0, register=True)
-
-
 @pytest.mark.parametrize("kind", ["file", "manager", "redis"])
 def test_these_connectors_carry_the_futures_of_its_store_between_processes(
-    kind: str, ours: Any, their_store: proxystore.store.Store[Any], elsewhere: CallElsewhere
+    their_store: proxystore.store.Store[Any], elsewhere: CallElsewhere
 ) -> None:
-    if kind == "manager":
-        # In another process, ProxyStore calls the class with config() as its arguments. That is
-        # not how a ManagerConnector is copied, so the other process opens its store by itself.
-        elsewhere(open_their_store, their_store.name, ours)
-
     future: Any = their_store.future(polling_interval=0.01)
     waiter = in_thread(future.result)
     elsewhere(produce, future, "from there")
