@@ -33,7 +33,6 @@ import mmap
 import os
 import pickle
 import re
-import resource
 import shutil
 import socket
 import stat
@@ -487,11 +486,13 @@ class FileConnector(_Base[FileKey]):
         self._check_directory()
 
     @_explained
-    def get(self, key: FileKey) -> bytes | None:
+    def get(self, key: FileKey) -> bytearray | None:
         path = self._path(key)
         try:
-            with open(path, "rb", buffering=0) as file:
-                return file.read()
+            with open(path, "rb") as file:
+                value = bytearray(os.stat(file.fileno()).st_size)
+                file.readinto(value)
+                return value
         except FileNotFoundError:
             return None
 
@@ -528,7 +529,16 @@ class FileConnector(_Base[FileKey]):
             os.unlink(partial)
 
     def wait(self, key: FileKey, timeout: float | None = None) -> BytesLike | None:
-        return poll(lambda: self.get(key), timeout)
+        path = os.path.join(self._store_dir, self._checked_id(key))
+        looks = itertools.count()
+
+        def attempt() -> BytesLike | None:
+            # A look at the file alone costs half of a `get`, which checks the directory, too.
+            if next(looks) % 50 == 0 or self._ended or os.access(path, os.F_OK):
+                return self.get(key)
+            return None
+
+        return poll(attempt, timeout)
 
     def config(self) -> dict[str, Any]:
         return {"store_dir": self._store_dir}
@@ -606,7 +616,7 @@ class ManagerConnector(_Base[ManagerKey]):
 
     The server hosts a `LocalConnector`: a value that arrives is sent on to its waiters at
     once. Between processes of one machine, large values travel as open files in memory, of
-    which the server sees no byte and the reader gets a read-only `memoryview`.
+    which the server sees no byte and the reader gets a `memoryview`.
 
     Client and server prove to each other that they know the same authentication key: by
     default this process's, which child processes inherit
@@ -875,8 +885,8 @@ def _as_file(obj: BytesLike) -> IO[bytes]:
 def _content(value: IO[bytes] | bytes | None) -> BytesLike | None:
     if value is None or isinstance(value, bytes):
         return value
-    with value:  # no copy: the view is of the memory that the file is
-        return memoryview(mmap.mmap(value.fileno(), 0, access=mmap.ACCESS_READ))
+    with value:  # no copy, but of the pages that the reader changes
+        return memoryview(mmap.mmap(value.fileno(), 0, access=mmap.ACCESS_COPY))
 
 
 # The server process
@@ -915,6 +925,8 @@ def _kill_server(server: subprocess.Popen[bytes], address: str, creator: int) ->
 
 def _serve(listener: socket.socket, authkey: bytes) -> None:
     """Serves clients, each in a thread, until this process is told to end."""
+    import resource  # here: only a server needs it
+
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):  # if the system allows less than it says
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each client is an open file

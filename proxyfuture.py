@@ -83,8 +83,46 @@ class SerializationError(Exception):
     """A value cannot be turned into bytes, or bytes into a value. See the `__cause__`."""
 
 
+# A value travels as its pickle. What can lend its memory (PEP 574), an array for instance, leaves
+# it out of the pickle: it follows behind, so that the reader uses it in place, without a copy.
+
+_BUFFERS_MARK = b"\0with buffers\0\0\0"
+
+
 def _pickled(obj: object) -> bytes:
-    return pickle.dumps(obj, protocol=pickle.HIGHEST_PROTOCOL)
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = pickle.dumps(obj, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
+    if not buffers:
+        return pickled
+    views = [buffer.raw() for buffer in buffers]
+    head = _BUFFERS_MARK + pickle.dumps((pickled, [len(view) for view in views]))
+    parts: list[BytesLike] = [head, *views, _BUFFERS_MARK]
+    padded: list[BytesLike] = []
+    for part in parts:
+        padded += part, bytes(_gap(len(part)))
+    return b"".join(padded)
+
+
+def _unpickled(data: BytesLike) -> Any:
+    size_of_mark = len(_BUFFERS_MARK)
+    if data[:size_of_mark] != _BUFFERS_MARK:
+        return pickle.loads(data)
+    if data[-size_of_mark:] != _BUFFERS_MARK:
+        raise ValueError("the end is missing")
+    view = memoryview(data)
+    if view.readonly:  # who gets an array may change it, and needs memory of its own for that
+        view = memoryview(bytearray(view))
+    pickled, sizes = pickle.loads(view[size_of_mark:])
+    buffers, end = [], len(view) - size_of_mark
+    for size in reversed(sizes):
+        start = end - size - _gap(size)
+        buffers.append(view[start : start + size])
+        end = start
+    return pickle.loads(pickled, buffers=reversed(buffers))
+
+
+def _gap(size: int) -> int:
+    return -size % 16  # each part begins where processors like an array's memory to begin
 
 
 # Steps 1 and 3: a store makes futures and proxies, and travels with them
@@ -117,7 +155,7 @@ class Store:
         connector: Connector[Any],
         *,
         serializer: Callable[[Any], BytesLike] = _pickled,
-        deserializer: Callable[[Any], Any] = pickle.loads,
+        deserializer: Callable[[Any], Any] = _unpickled,
         cache_size: int = 16,
     ) -> None:
         if not isinstance(name, str):
@@ -279,8 +317,8 @@ class Store:
         try:
             if _is_error(data):
                 return None, _unpacked_error(data)
-            # Others than pickle may insist on bytes, as json.loads does.
-            value = self._deserializer(data if self._deserializer is pickle.loads else bytes(data))
+            # Others than ours may insist on bytes.
+            value = self._deserializer(data if self._deserializer is _unpickled else bytes(data))
         except Exception as cause:
             raise SerializationError(
                 f"The {len(data)} bytes under {key} cannot be deserialized: {_described(cause)}. They are "
@@ -315,7 +353,7 @@ class Store:
 
 _Outcome = tuple[Any, BaseException | None]
 
-_USUAL_OPTIONS = _pickled, pickle.loads, 16
+_USUAL_OPTIONS = _pickled, _unpickled, 16
 
 # The stores of this process, by what identifies them.
 _stores: dict[object, Store] = {}
@@ -637,11 +675,12 @@ class Proxy(Generic[T]):
         object.__setattr__(self, "__target_type__", target_type)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "__target__":
-            return _resolved(self)
         # A slice, since startswith() would slow down every attribute of a resolved proxy.
-        if name[:2] == "__" and _surely_lacks(self, name):
-            raise AttributeError(f"A {self.__target_type__!r} has no {name!r}.")
+        if name[:2] == "__":
+            if name == "__target__":
+                return _resolved(self)
+            if _surely_lacks(self, name):
+                raise AttributeError(f"A {self.__target_type__!r} has no {name!r}.")
         return getattr(self.__target__, name)
 
     # fmt: off

@@ -47,12 +47,14 @@ class OwnConformance(WaitableConformance):
             connector.get(key)
 
     @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-    def test_returns_bytes_of_whatever_kind_the_value_was(
+    def test_returns_its_kind_of_bytes_whatever_kind_the_value_was(
         self, connector: WaitableConnector[Any], kind: Any
     ) -> None:
         key = connector.put(kind(b"value"))
-        assert type(connector.get(key)) is bytes
-        assert type(connector.wait(key)) is bytes
+        # A file is read into memory that its reader may change.
+        own = bytearray if isinstance(connector, FileConnector) else bytes
+        assert type(connector.get(key)) is own
+        assert type(connector.wait(key)) is own
 
     @pytest.mark.parametrize("value", ["text", 5, None, [1, 2]], ids=repr)
     def test_refuses_what_is_not_bytes(self, connector: WaitableConnector[Any], value: Any) -> None:
