@@ -71,6 +71,7 @@ __all__ = [
 
 KeyT = TypeVar("KeyT")
 BytesLike = bytes | bytearray | memoryview
+"""What connectors keep. They may return it in another of the three forms."""
 
 
 class ConnectorError(Exception):

@@ -108,7 +108,11 @@ def test_the_kept_pipeline_is_the_experiment_of_the_paper() -> None:
         for each in pipeline.pipelined(report)
         if pipeline.is_whole(each)
     }
-    assert whole >= {("process-pool", "futures", "Redis"), ("process-pool", "ProxyStore", "Redis")}
+    assert whole == {
+        (engine, *way)
+        for engine in ("process-pool", "dask")
+        for way in [("futures", "manager"), ("futures", "Redis"), ("ProxyStore", "Redis")]
+    }
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
