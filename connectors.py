@@ -478,9 +478,12 @@ class FileConnector(_Base[FileKey]):
     def __init__(self, store_dir: str | os.PathLike[str]) -> None:
         if not isinstance(store_dir, str | os.PathLike):
             raise TypeError(f"store_dir must be a path, not {type(store_dir).__name__}.")
-        # An empty path, which nobody means, would become the current directory.
-        self._store_dir = os.path.abspath(os.fsdecode(store_dir)) if store_dir else ""
+        self._store_dir = os.fsdecode(store_dir)
         self._creator: int | None = None
+        if (
+            store_dir
+        ):  # not an empty path, which nobody means: it would become the current directory
+            self._store_dir = os.path.abspath(self._store_dir)
         with contextlib.suppress(FileExistsError):
             os.mkdir(self._store_dir, mode=0o700)
             self._creator = os.getpid()
@@ -789,6 +792,12 @@ _LARGE = 64 * 1024
 
 _HAS_FILES_IN_MEMORY = hasattr(os, "memfd_create")
 
+# How a reader sees a file in memory: without a copy, but of the pages that it changes. Before
+# Python 3.13, a view would keep its file open, so there it is read-only, and not kept for long.
+_MAP: dict[str, Any] = {"access": mmap.ACCESS_READ}
+if sys.version_info >= (3, 13):
+    _MAP = {"access": mmap.ACCESS_COPY, "trackfd": False}
+
 # After so many seconds without a sign of life, the other side counts as gone.
 _PATIENCE = 30
 
@@ -886,8 +895,8 @@ def _as_file(obj: BytesLike) -> IO[bytes]:
 def _content(value: IO[bytes] | bytes | None) -> BytesLike | None:
     if value is None or isinstance(value, bytes):
         return value
-    with value:  # no copy, but of the pages that the reader changes
-        return memoryview(mmap.mmap(value.fileno(), 0, access=mmap.ACCESS_COPY))
+    with value:
+        return memoryview(mmap.mmap(value.fileno(), 0, **_MAP))
 
 
 # The server process

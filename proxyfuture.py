@@ -362,10 +362,17 @@ _stores: dict[object, Store] = {}
 def _identity(
     name: str, connector_type: type, config: dict[str, Any], *functions: Callable[[Any], Any]
 ) -> tuple[object, ...]:
-    # Functions by name, since some come out of each pickle as new objects; a dict by its repr,
-    # since it cannot be hashed.
-    names = [(f.__module__, getattr(f, "__qualname__", type(f))) for f in functions]
-    return name, connector_type, repr(config), *names
+    # A dict by its repr, since it cannot be hashed.
+    return name, connector_type, repr(config), *map(_identified, functions)
+
+
+def _identified(function: Callable[[Any], Any]) -> object:
+    if function in (_pickled, _unpickled):
+        return None
+    try:  # by what it pickles as, since some come out of each pickle as new objects
+        return pickle.dumps(function)
+    except Exception:  # as a function that an engine has brought along; pickle knows only names
+        return getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
 
 
 def _open_store(

@@ -537,6 +537,38 @@ def test_stores_that_differ_in_their_serializers_stay_apart(
         assert copied(custom.proxy([1])) == [1]
 
 
+@dataclass
+class Cipher:
+    """Serializes text with a key of its own."""
+
+    key: int
+
+    def encrypt(self, text: str) -> bytes:
+        return bytes(byte ^ self.key for byte in text.encode())
+
+    def decrypt(self, data: bytes) -> str:
+        return bytes(byte ^ self.key for byte in data).decode()
+
+
+def test_stores_whose_serializers_differ_in_their_settings_stay_apart(
+    connector: WaitableConnector[Any],
+) -> None:
+    first, second = Cipher(1), Cipher(2)
+    with (
+        Store("same", connector, serializer=first.encrypt, deserializer=first.decrypt) as one,
+        Store("same", connector, serializer=second.encrypt, deserializer=second.decrypt) as two,
+    ):
+        assert copied(one) is one
+        assert copied(two.proxy("text")) == "text"
+
+
+def test_methods_of_built_in_types_can_be_serializers(store: Store) -> None:
+    with Store(
+        "text", store.connector, serializer=str.encode, deserializer=bytes.decode, cache_size=0
+    ) as text:
+        assert copied(text.proxy("text")) == "text"
+
+
 def test_custom_options_travel(shared_store: Store, another_process: ProcessPoolExecutor) -> None:
     with Store(
         "custom",
