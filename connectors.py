@@ -537,7 +537,8 @@ class FileConnector(_Base[FileKey]):
         looks = itertools.count()
 
         def attempt() -> BytesLike | None:
-            # A look at the file alone costs half of a `get`, which checks the directory, too.
+            # The first, and each 50th, is a `get`, which checks key and directory, too. The
+            # others cost half of that.
             if next(looks) % 50 == 0 or self._ended or os.access(path, os.F_OK):
                 return self.get(key)
             return None
@@ -619,8 +620,8 @@ class ManagerConnector(_Base[ManagerKey]):
     to it.
 
     The server hosts a `LocalConnector`: a value that arrives is sent on to its waiters at
-    once. Between processes of one machine, large values travel as open files in memory, of
-    which the server sees no byte and the reader gets a `memoryview`.
+    once. Through a Unix socket, large values travel as open files in memory, of which the
+    server sees no byte and the reader gets a `memoryview`.
 
     Client and server prove to each other that they know the same authentication key: by
     default this process's, which child processes inherit

@@ -113,6 +113,7 @@ def _unpickled(data: BytesLike) -> Any:
     if view.readonly:  # who gets an array may change it, and needs memory of its own for that
         view = memoryview(bytearray(view))
     pickled, sizes = pickle.loads(view[size_of_mark:])
+    # From the end, since only pickle knows where its own bytes end.
     buffers, end = [], len(view) - size_of_mark
     for size in reversed(sizes):
         start = end - size - _gap(size)
