@@ -500,7 +500,7 @@ class ProxyFuture(Generic[T]):
         """Returns a `concurrent.futures.Future` that follows this one.
 
         For `concurrent.futures.wait` and `as_completed`, callbacks, and `asyncio.wrap_future`,
-        which `await` uses. Each costs a thread until it is done or cancelled.
+        which `await` uses. Each costs a thread until it is done, or cancelled up to a minute ago.
         """
         follower: Future[T] = Future()
         threading.Thread(target=self._lead, args=(follower,), daemon=True).start()
@@ -540,10 +540,12 @@ class ProxyFuture(Generic[T]):
         value: Any = None
         error: BaseException | None = None
         try:
-            outcome = None
+            outcome, seconds = None, 1
             while outcome is None and not follower.cancelled():
-                # A second at a time, to notice in between that nobody is interested any more.
-                outcome = self._store._outcome(self.key, self._store._wait, 1)
+                # A while at a time, to notice in between that nobody is interested any more. Ever
+                # longer, since in a directory each wait begins with many looks.
+                outcome = self._store._outcome(self.key, self._store._wait, seconds)
+                seconds = min(2 * seconds, 60)
             value, error = outcome or (None, None)
         except BaseException as failure:
             error = failure

@@ -29,6 +29,7 @@ from connectors import (
     ConnectorError,
     FileConnector,
     LocalConnector,
+    LocalKey,
     ManagerConnector,
     WaitableConnector,
 )
@@ -784,6 +785,25 @@ def test_the_thread_of_a_cancelled_follower_ends(future: ProxyFuture[str]) -> No
         thread.join(SOON)
         assert not thread.is_alive()
     assert not future.done()  # nobody cancels the future itself
+
+
+def test_a_follower_asks_less_and_less_often_whether_it_was_cancelled() -> None:
+    steps: list[float | None] = []
+
+    class ImpatientConnector(LocalConnector):
+        def wait(self, key: LocalKey, timeout: float | None = None) -> bytes | None:
+            steps.append(timeout)
+            return super().wait(key, 0.01)
+
+    with Store("test", ImpatientConnector()) as store:
+        future: ProxyFuture[str] = store.future()
+        follower = future.to_concurrent()
+        end = time.monotonic() + SOON
+        while len(steps) < 8 and time.monotonic() < end:
+            time.sleep(0.01)
+        future.set_result("value")
+        assert follower.result(SOON) == "value"
+    assert steps[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 @pytest.mark.parametrize("set_afterwards", [False, True])
