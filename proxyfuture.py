@@ -500,7 +500,8 @@ class ProxyFuture(Generic[T]):
         """Returns a `concurrent.futures.Future` that follows this one.
 
         For `concurrent.futures.wait` and `as_completed`, callbacks, and `asyncio.wrap_future`,
-        which `await` uses. Each costs a thread until it is done, or cancelled up to a minute ago.
+        which `await` uses. Each costs a thread until it is done; one that is cancelled, for a
+        minute more at most.
         """
         follower: Future[T] = Future()
         threading.Thread(target=self._lead, args=(follower,), daemon=True).start()
