@@ -97,7 +97,10 @@ class Connector(Protocol[KeyT]):
         """Stores `obj` under a fresh key, which is returned."""
 
     def get(self, key: KeyT) -> BytesLike | None:
-        """Returns the bytes under `key`, or `None` where nothing is set. Does not wait."""
+        """Returns the bytes under `key`, or `None` where nothing is set. Does not wait.
+
+        Bytes that can be changed are the caller's own.
+        """
 
     def exists(self, key: KeyT) -> bool:
         """Tells whether `key` is set."""
@@ -541,7 +544,8 @@ class FileConnector(_Base[FileKey]):
                 return self.get(key)
             return None
 
-        return poll(attempt, timeout)
+        found = poll(attempt, timeout)
+        return self.get(key) if found is None else found  # the last look checks them, too
 
     def config(self) -> dict[str, Any]:
         return {"store_dir": self._store_dir}
@@ -757,7 +761,7 @@ class ManagerConnector(_Base[ManagerKey]):
                 raise
             self._idle.clear()  # they lead to the same server
             self._check_open()
-            raise self._unreachable() from broken
+            raise self._unreachable(broken) from broken
         if not self._ended:
             self._idle.append(connection)
 
@@ -771,13 +775,14 @@ class ManagerConnector(_Base[ManagerKey]):
                 f"to ManagerConnector.connect(), or set the environment variable {_AUTHKEY}."
             ) from error
         except (OSError, EOFError, ValueError) as error:
-            raise self._unreachable() from error
+            self._check_open()
+            raise self._unreachable(error) from error
 
-    def _unreachable(self) -> ConnectorError:
+    def _unreachable(self, error: Exception) -> ConnectorError:
         return ConnectorError(
-            f"The server at {self._address!r} does not answer. A ManagerConnector's server ends "
-            "with the process that created it, and serves this machine. For one that lasts, or "
-            "serves others, run `python -m connectors serve HOST:PORT`."
+            f"The server at {self._address!r} does not answer: {error!r}. A ManagerConnector's "
+            "server ends with the process that created it, and serves this machine. For one that "
+            "lasts, or serves others, run `python -m connectors serve HOST:PORT`."
         )
 
 
@@ -882,20 +887,26 @@ def _receive(connection: Connection) -> tuple[Any, Any]:
 
 def _as_file(obj: BytesLike) -> IO[bytes]:
     """Returns a file in memory, without a name: it is gone with its last holder."""
-    try:
+    with _room_for(len(obj)):
         file = os.fdopen(os.memfd_create("value"), "w+b")
         file.write(obj)
         file.flush()
         return file
-    except OSError as error:
-        raise ConnectorError(f"There is no room for {len(obj)} bytes: {error}.") from error
 
 
 def _content(value: IO[bytes] | bytes | None) -> BytesLike | None:
     if value is None or isinstance(value, bytes):
         return value
-    with value:
+    with value, _room_for(os.fstat(value.fileno()).st_size):
         return memoryview(mmap.mmap(value.fileno(), 0, **_MAP))
+
+
+@contextlib.contextmanager
+def _room_for(size: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConnectorError(f"There is no room for {size} bytes: {error}.") from error
 
 
 # The server process
@@ -918,8 +929,10 @@ def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], str]:
                 stdin=listener.fileno(),
                 process_group=0,
             )
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C, for instance
         shutil.rmtree(directory, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
         raise ConnectorError(f"The server process cannot be started: {error}.") from error
     return server, address
 
@@ -953,15 +966,18 @@ def _serve_client(client: socket.socket, memory: LocalConnector, authkey: bytes)
     lock = threading.Lock()  # the thread that sets a value answers those who wait for it
 
     def answer(value: Any = None, error: str | None = None) -> None:
-        with lock, contextlib.suppress(OSError):  # OSError: the client has left
-            _send(connection, error, value)
+        with lock:
+            try:
+                _send(connection, error, value)
+            except Exception:  # the client has left, or there is no room for the answer
+                _hang_up(connection)  # nothing may follow half of an answer
 
     def deliver(value: Any) -> None:
         # A client may be slow to read a large value. The one who set it shall not wait for that.
         if isinstance(value, bytes) and len(value) >= _LARGE:
-            threading.Thread(target=answer, args=(value,), daemon=True).start()
-        else:
-            answer(value)
+            with contextlib.suppress(RuntimeError, MemoryError):  # there can be no more threads
+                return threading.Thread(target=answer, args=(value,), daemon=True).start()
+        answer(value)
 
     # Who leaves, does not know the key, or talks nonsense ends here: there is nobody to tell.
     with contextlib.suppress(Exception):
@@ -989,6 +1005,16 @@ def _serve_client(client: socket.socket, memory: LocalConnector, authkey: bytes)
             memory._forget(waited_for, deliver)
             with lock:  # or an answer could go to whoever gets the same file descriptor next
                 connection.close()
+
+
+def _hang_up(connection: Connection) -> None:
+    """Ends a connection for both sides, also for the thread that is reading from it."""
+    with contextlib.suppress(OSError):  # it has ended already
+        peer = socket.socket(fileno=connection.fileno())
+        try:
+            peer.shutdown(socket.SHUT_RDWR)
+        finally:
+            peer.detach()
 
 
 def _serve_creator(creator: int, authkey: bytes) -> None:

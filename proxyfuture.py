@@ -116,9 +116,10 @@ def _unpickled(data: BytesLike) -> Any:
     # From the end, since only pickle knows where its own bytes end.
     buffers, end = [], len(view) - size_of_mark
     for size in reversed(sizes):
-        start = end - size - _gap(size)
-        buffers.append(view[start : start + size])
-        end = start
+        end -= size + _gap(size)
+        # A PickleBuffer, or `memoryview(buffer).obj` would be all of `data`. Classes written after
+        # the example in Python's documentation of pickle ask for it.
+        buffers.append(pickle.PickleBuffer(view[end : end + size]))
     return pickle.loads(pickled, buffers=reversed(buffers))
 
 
@@ -550,7 +551,8 @@ class ProxyFuture(Generic[T]):
             value, error = outcome or (None, None)
         except BaseException as failure:
             error = failure
-        if error is not None and type(error).__name__ in ("StopIteration", "CancelledError"):
+        kinds = {each.__name__ for each in type(error).__mro__}
+        if error is not None and kinds & {"StopIteration", "CancelledError"}:
             # An asyncio future refuses the first, and takes the second for its own cancellation.
             reason, error = error, RuntimeError(f"The producer raised {_described(error)}.")
             error.__cause__ = reason
@@ -579,7 +581,9 @@ class _Fetch(NamedTuple):
                 f"The producer set an exception instead of a result: {_described(error)}"
             ) from error
         if self.evict:
-            self.store.evict(self.key)
+            # If that fails, it takes room until the store is closed. But its value is here.
+            with contextlib.suppress(ConnectorError):
+                self.store.evict(self.key)
         return value
 
 

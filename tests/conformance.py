@@ -136,6 +136,18 @@ class ConnectorConformance:
         value[:] = b"after!"
         assert is_stored(connector, key, b"before")
 
+    @pytest.mark.parametrize("size", [8, 800_000])
+    def test_bytes_that_can_be_changed_are_their_readers_own(
+        self, connector: Connector[Any], size: int
+    ) -> None:
+        key = connector.put(some_bytes(size))
+        found = connector.get(key)
+        assert found is not None
+        view = memoryview(found)
+        if not view.readonly:
+            view[:] = bytes(size)
+        assert is_stored(connector, key, some_bytes(size))
+
     def test_the_same_value_can_be_read_many_times(self, connector: Connector[Any]) -> None:
         key = connector.put(b"value")
         assert all(is_stored(connector, key, b"value") for _ in range(3))

@@ -34,6 +34,18 @@ class Array:
         return Array, (pickle.PickleBuffer(self.memory),)
 
 
+class Text(bytearray):
+    """Looks at the memory it is rebuilt from, as the example in pickle's documentation does."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Text.rebuilt, (pickle.PickleBuffer(self),)
+
+    @classmethod
+    def rebuilt(cls, buffer: Any) -> Text:
+        owner: Any = memoryview(buffer).obj
+        return owner if type(owner) is cls else cls(owner)
+
+
 @pytest.fixture(params=["local", "file", "manager"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """A store without a cache: each get brings the value anew."""
@@ -72,6 +84,11 @@ def test_an_array_arrives_in_memory_that_its_consumer_may_change(store: Store, s
 def test_an_array_that_its_producer_may_not_change_arrives_as_such(store: Store) -> None:
     array = store.get(store.put(Array(b"constant")))
     assert (array.memory, array.memory.readonly) == (b"constant", True)
+
+
+@pytest.mark.parametrize("size", [0, 11, 100_000])
+def test_a_buffer_is_its_own_memory_and_not_a_part_of_other(store: Store, size: int) -> None:
+    assert store.get(store.put([Text(b"x" * size), Text(b"y")])) == [b"x" * size, b"y"]
 
 
 def test_arrays_within_a_value_arrive_with_the_rest(store: Store) -> None:

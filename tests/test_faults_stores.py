@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import faults
 import pytest
-from conformance import LIMIT, SETTLING, in_thread
+from conformance import LARGE, LIMIT, SETTLING, in_thread
 from faults import ALL_KINDS, PROMPT, SHARED_KINDS, Nursery, Opened, spawn
 from test_manager_connector import eventually, is_running, needs_proc
 
@@ -395,6 +395,51 @@ def test_a_wait_outlasts_a_pause_of_the_server(medium: Opened) -> None:
     assert [waiter.result(LIMIT) for waiter in waiters] == ["value", "value"]
 
 
+# A server that has no room
+
+
+@needs_proc
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("kind", ["network"])
+def test_a_server_without_memory_and_threads_keeps_nobody_waiting(
+    medium: Opened, reached: Callable[..., None]
+) -> None:
+    assert medium.server is not None
+    size = 10_000_000
+    future: ProxyFuture[bytes] = medium.store.future()
+    waiters = [in_thread(future.exception) for _ in range(20)]
+    time.sleep(2)  # by now they all wait
+    pages = int(Path(f"/proc/{medium.server}/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + 7 * size
+    resource.prlimit(medium.server, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    future.set_result(bytes(size))
+    errors = [waiter.exception(LIMIT) for waiter in waiters]
+    told = [isinstance(error, ConnectorError) for error in errors if error is not None]
+    reached(served=errors.count(None), told=len(told))
+    assert all(told)
+
+
+@needs_proc
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("kind", ["manager"])
+def test_who_asks_a_server_that_may_open_no_file_is_told_at_once(
+    medium: Opened, reached: Callable[..., None]
+) -> None:
+    assert medium.server is not None
+    key = medium.store.put(bytes(LARGE))
+    assert medium.store.exists(key)  # so it has a connection
+    few_and_most = resource.prlimit(medium.server, resource.RLIMIT_NOFILE)
+    resource.prlimit(medium.server, resource.RLIMIT_NOFILE, (3, few_and_most[1]))
+    since = time.monotonic()
+    with pytest.raises(ConnectorError, match="does not answer"):
+        medium.store.get(key)
+    after = time.monotonic() - since
+    reached(seconds=round(after, 3))
+    assert after < PROMPT
+    resource.prlimit(medium.server, resource.RLIMIT_NOFILE, few_and_most)
+    assert medium.store.get(key) == bytes(LARGE)
+
+
 @pytest.fixture(params=["unix-socket", "network"])
 def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[socket.socket]:
     """A socket with somebody behind it who is no server of ours."""
@@ -406,6 +451,8 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[socket.
         listener.listen(1)
     with listener:
         yield listener
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # wakes whoever accepts
 
 
 @pytest.mark.timeout(60)
@@ -416,13 +463,13 @@ def test_a_listener_that_never_answers_blocks_nobody_for_ever(
 ) -> None:
     address = listener.getsockname()
     connector = ManagerConnector.from_config({"address": address})
-    with contextlib.ExitStack() as stack:
-        store = stack.enter_context(Store("strange", connector))
 
-        def accept() -> None:
-            for _ in CALLS:
-                stack.enter_context(listener.accept()[0])
+    def accept() -> None:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as accepted:
+            while True:
+                accepted.enter_context(listener.accept()[0])
 
+    with Store("strange", connector) as store:
         if accepts:
             in_thread(accept)
         since = time.monotonic()

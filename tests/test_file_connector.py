@@ -187,6 +187,19 @@ def test_a_wait_ends_when_the_directory_is_removed(
         waiter.result(LIMIT)
 
 
+def test_the_last_look_of_a_wait_notices_a_directory_that_is_gone(
+    connector: FileConnector, tmp_path: Path
+) -> None:
+    for timeout in 0.04, 0.4:  # in between, each 50th look would notice
+        key = connector.new_key()
+        waiter = in_thread(connector.wait, key, timeout)
+        time.sleep(timeout * 0.6)
+        os.rename(connector.config()["store_dir"], tmp_path / "elsewhere")
+        with pytest.raises(ConnectorError, match="No such file"):
+            waiter.result(LIMIT)
+        os.rename(tmp_path / "elsewhere", connector.config()["store_dir"])
+
+
 def test_a_wait_in_another_process_ends_when_the_creator_closes(connector: FileConnector) -> None:
     waiter = in_thread(call_in_new_process, connector.wait, connector.new_key())
     time.sleep(1)  # which starting a process takes

@@ -559,6 +559,17 @@ def test_a_proxy_may_remove_the_result_once_it_has_it(store: Store) -> None:
     assert proxy.upper() == "VALUE"
 
 
+def test_a_proxy_has_the_result_also_if_it_cannot_be_removed() -> None:
+    class ReadOnlyConnector(LocalConnector):
+        def evict(self, key: LocalKey) -> None:
+            raise ConnectorError("This is read-only.")
+
+    with Store("test", ReadOnlyConnector()) as store:
+        future: ProxyFuture[str] = store.future()
+        future.set_result("value")
+        assert future.proxy(evict=True).upper() == "VALUE"
+
+
 def test_a_proxy_keeps_the_result_unless_told_otherwise(store: Store) -> None:
     future: ProxyFuture[str] = store.future()
     future.set_result("value")
@@ -882,15 +893,28 @@ def test_await_raises_the_exception(future: ProxyFuture[str], error: Exception) 
         asyncio.run(awaited(future))
 
 
-@pytest.mark.timeout(60)
-def test_await_does_not_hang_on_an_exception_that_asyncio_refuses(future: ProxyFuture[str]) -> None:
-    async def main() -> None:
-        # RuntimeError is what a coroutine makes of a StopIteration (PEP 479).
-        with pytest.raises((StopIteration, RuntimeError)):
-            await asyncio.wait_for(as_coroutine(future), 5)
+class EndOfStream(StopIteration):
+    pass
 
-    future.set_exception(StopIteration("reason"))
-    asyncio.run(main())
+
+class Withdrawn(asyncio.CancelledError):
+    pass
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "error", [StopIteration("reason"), EndOfStream("reason"), Withdrawn("reason")], ids=repr
+)
+def test_await_raises_another_error_for_one_that_asyncio_would_take_for_its_own(
+    future: ProxyFuture[str], error: BaseException
+) -> None:
+    future.set_exception(error)
+    with pytest.raises(RuntimeError, match=r"The producer raised \w+\('reason'\)") as raised:
+        asyncio.run(awaited(future))
+    causes: list[BaseException] = [raised.value]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    assert type(error) in map(type, causes)
 
 
 def test_await_can_be_limited_and_repeated(future: ProxyFuture[str]) -> None:

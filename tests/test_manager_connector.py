@@ -335,6 +335,16 @@ def test_a_server_that_cannot_start_is_a_connector_error_and_leaves_nothing_behi
     assert not list(too_long.iterdir())
 
 
+def test_a_start_that_is_broken_off_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", None)  # as in a program that embeds Python
+    with pytest.raises(TypeError):
+        ManagerConnector()
+    assert not list(tmp_path.iterdir())
+
+
 # Who does not know the authentication key stays outside
 
 
@@ -868,6 +878,40 @@ def put_more_than_open_files() -> bool:
 
 def test_keeps_more_large_values_than_a_process_may_open_files_by_default() -> None:
     assert call_in_new_process(put_more_than_open_files)
+
+
+def complaint_without_open_files() -> str:
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ManagerConnector() as connector:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, most))
+        try:
+            connector.put(b"value")
+        except ConnectorError as error:
+            return str(error)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))
+        return "nothing"
+
+
+def test_who_may_not_open_another_file_is_told_so() -> None:
+    assert "Too many open files" in call_in_new_process(complaint_without_open_files)
+
+
+def complaint_without_memory() -> str:
+    with ManagerConnector() as connector:
+        key = connector.put(some_bytes(50_000_000))
+        in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + 20_000_000, resource.RLIM_INFINITY))
+        try:
+            connector.get(key)
+        except ConnectorError as error:
+            return str(error)
+        return "nothing"
+
+
+@needs_proc
+def test_who_has_no_room_for_a_large_value_is_told_so() -> None:
+    assert "no room for 50000000 bytes" in call_in_new_process(complaint_without_memory)
 
 
 @needs_proc
