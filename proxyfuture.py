@@ -141,7 +141,8 @@ class Store:
         name: Tells stores of the same connector apart.
         connector: Where the bytes go. It is closed with the store.
         serializer: Turns an object into bytes; by default `pickle`, highest protocol. For a
-            store that travels, a function that can be pickled.
+            store that travels, a function that can be pickled, and pickles always the same: it is
+            a part of the configuration.
         deserializer: Turns these bytes into an object again.
         cache_size: How many objects to keep in this process, the last used ones. Whoever asks
             for the key of one gets that same object. 0 keeps none.
