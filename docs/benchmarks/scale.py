@@ -1,6 +1,6 @@
 """How far does each connector go: with many futures, many waiters, many bytes?
 
-    python docs/benchmarks/scale.py       # 5 minutes, 5 GB of memory, 3 GB of disk
+    python docs/benchmarks/scale.py       # 3 minutes, 5 GB of memory, 3 GB of disk
     python docs/benchmarks/scale.py --futures 1000 --waiters 20 --gigabytes 0.01
 
 Each connector is measured in a process of its own: what a future costs where its value stays, what
