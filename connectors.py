@@ -186,8 +186,8 @@ def checked_timeout(timeout: float | None) -> float | None:
 def poll(attempt: Callable[[], BytesLike | None], timeout: float | None = None) -> BytesLike | None:
     """Calls `attempt` until it returns bytes: waiting, where nobody can wake the waiter.
 
-    Each pause is 2 % of the time waited so far, but at least 0.2 ms and at most 18 ms. So
-    a waiter is late by 2 % of its wait at first, later by 18 ms, and a long wait takes 55
+    Each pause is 2 % of the time waited so far, but at least 0.2 ms and at most 15 ms. So
+    a waiter is late by 2 % of its wait at first, later by 15 ms, and a long wait takes 65
     attempts per second.
 
     Args:
@@ -203,7 +203,7 @@ def poll(attempt: Callable[[], BytesLike | None], timeout: float | None = None) 
     timeout = checked_timeout(timeout)
     while (found := attempt()) is None:
         waited = time.monotonic() - start
-        pause = min(max(waited * 0.02, 0.0002), 0.018)
+        pause = min(max(waited * 0.02, 0.0002), 0.015)
         if timeout is not None:
             if waited >= timeout:
                 return None
