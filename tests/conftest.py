@@ -5,6 +5,7 @@ And in CI nothing may be left out for want of a package or a program.
 
 from __future__ import annotations
 
+import copyreg
 import multiprocessing.util
 import os
 import signal
@@ -14,6 +15,7 @@ import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
+from unittest import mock
 
 import pytest
 
@@ -75,6 +77,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def ctrl_c_interrupts() -> None:
     """In a shell's background job it would be ignored, also by the processes that tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def exceptions_pickle_as_python_has_it() -> Iterator[None]:
+    """Whoever imports Dask has them pickled by tblib from then on: not for the other tests."""
+    with mock.patch.dict(copyreg.dispatch_table):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +80,11 @@ def assert_told(ends: list[End], since: float, message: str) -> float:
     return round(max(end.at for end in ends) - since, 3)
 
 
+def meet(all_here: Barrier) -> None:
+    """Called by each new process, so it has started and imported this module when all are here."""
+    all_here.wait(LIMIT)
+
+
 @needs_proc
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
@@ -94,11 +100,13 @@ def test_waiters_in_threads_and_processes_learn_that_the_medium_was_destroyed(
     medium: Opened, message: str, reached: Callable[..., None]
 ) -> None:
     future: ProxyFuture[Any] = medium.store.future()
-    with spawn.Pool(len(WAYS_TO_WAIT)) as processes:
+    all_here = spawn.Barrier(len(WAYS_TO_WAIT) + 1)
+    with spawn.Pool(len(WAYS_TO_WAIT), meet, (all_here,)) as processes:
+        meet(all_here)
         waiters = [in_thread(end_of_wait, future, way) for way in WAYS_TO_WAIT]
         for way in WAYS_TO_WAIT:
             waiters.append(in_thread(processes.apply, end_of_wait, (future, way)))
-        time.sleep(3)  # which starting so many processes takes
+        time.sleep(5 * SETTLING)
         assert not any(waiter.done() for waiter in waiters)
         since = time.monotonic()
         medium.destroy()
