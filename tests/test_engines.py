@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -171,6 +172,39 @@ def total(data: MyData) -> int:
 def produce(future: ProxyFuture[MyData]) -> None:
     with future:
         future.set_result(MyData([1, 2, 3]))
+
+
+def fail(future: ProxyFuture[MyData]) -> None:
+    with future:
+        raise ValueError("no data")
+
+
+CONSUMER = """
+import pickle, sys
+from pathlib import Path
+
+sys.modules["tblib"] = None  # as if it were not installed
+print(repr(pickle.loads(Path(sys.argv[1]).read_bytes()).exception()))
+"""
+
+
+def test_an_exception_of_a_dask_worker_arrives_whole_if_tblib_is_here_and_else_described(
+    dask: InvokeRemote, tmp_path: Path
+) -> None:
+    with Store("engines", FileConnector(tmp_path / "store")) as store:
+        future = store.future(MyData)
+        running_foo = dask(fail, future)
+        assert repr(future.exception(timeout=PATIENCE)) == "ValueError('no data')"
+        (tmp_path / "future").write_bytes(pickle.dumps(future))
+        told = subprocess.check_output(
+            [sys.executable, "-c", CONSUMER, tmp_path / "future"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert re.match(r"BrokenFutureError\(.*ValueError\('no data'\)", told)
+        with pytest.raises(ValueError, match="no data"):
+            running_foo.result()
 
 
 def die_at_first(future: ProxyFuture[MyData], marker: Path) -> None:
