@@ -83,7 +83,7 @@ class AlreadySetError(ConnectorError):
 
 
 class InvalidKeyError(ConnectorError):
-    """The key is not one that this connector handed out."""
+    """The key is not of the kind that this connector hands out."""
 
 
 # The interfaces
@@ -152,7 +152,7 @@ class WaitableConnector(DeferrableConnector[KeyT], Protocol[KeyT]):
 
         Args:
             key: The key to wait for.
-            timeout: How many seconds to wait; `None` waits until something happens.
+            timeout: How many seconds to wait; `None` has no limit.
 
         Returns:
             The bytes, or `None` when the timeout passed first.
@@ -635,7 +635,7 @@ class ManagerConnector(_Base[ManagerKey]):
 
     Raises:
         ConnectorError: The server process cannot be created.
-        ValueError: `address` is none.
+        ValueError: `address` is not an address.
     """
 
     # Why not multiprocessing.managers? Their clients keep one connection per thread, also
@@ -705,7 +705,7 @@ class ManagerConnector(_Base[ManagerKey]):
                 if time.monotonic() >= end:
                     _send(connection, ("forget", name))
                     break
-            _, value = _receive(connection)  # the one answer to both, if they cross
+            _, value = _receive(connection)  # one answer, even if value and "forget" cross
         return _content(value)
 
     def config(self) -> dict[str, Any]:
@@ -728,7 +728,7 @@ class ManagerConnector(_Base[ManagerKey]):
     def _prepare(self, address: Address, authkey: bytes | None) -> None:
         self._address = address
         self._authkey = authkey
-        # Connections between two calls: a few of them, so that threads do not have to wait.
+        # Connections between two calls: a few of them, since to dial takes longer than a call.
         self._idle: deque[Connection] = deque(maxlen=8)
         self._pid = os.getpid()
 
@@ -797,7 +797,7 @@ _LARGE = 64 * 1024
 _HAS_FILES_IN_MEMORY = hasattr(os, "memfd_create")
 
 # How a reader sees a file in memory: without a copy, but of the pages that it changes. Before
-# Python 3.13, a view would keep its file open, so there it is read-only, and not kept for long.
+# Python 3.13, a map keeps its file open: there it is read-only, so a reader copies it and lets go.
 _MAP: dict[str, Any] = {"access": mmap.ACCESS_READ}
 if sys.version_info >= (3, 13):
     _MAP = {"access": mmap.ACCESS_COPY, "trackfd": False}
@@ -812,7 +812,7 @@ def _default_authkey() -> bytes:
 
 def _checked_address(address: Any) -> Address:
     match address:
-        case str() if "/" in address or ":" not in address:  # not "host:port"
+        case str() if address and ("/" in address or ":" not in address):  # not "host:port"
             return address
         case [str(host), int(port)] if 0 < port < 65536:
             return host, port
@@ -829,7 +829,7 @@ def _dial(address: Address, authkey: bytes) -> Connection:
         client.settimeout(None)  # also the one that setdefaulttimeout() may have given it
         _limit(client, receiving=_PATIENCE)
         if isinstance(address, str):
-            client.connect(address)  # not earlier: a server that is stopped may not accept
+            client.connect(address)  # within the limit: a stopped server may not accept
         connection = Connection(os.dup(client.fileno()))
         answer_challenge(connection, authkey)
         deliver_challenge(connection, authkey)
@@ -851,7 +851,7 @@ def _limit(peer: socket.socket, receiving: int) -> None:
     """Has the kernel end each read after so many seconds, and each write after `_PATIENCE`.
 
     A server that is stopped, or a stranger that listens and never answers, would block every
-    call for ever otherwise, and not only `wait`. Unlike `settimeout`, this holds for
+    call for ever otherwise, where only `wait` may block. Unlike `settimeout`, this holds for
     `Connection`, too.
     """
     for option, seconds in (socket.SO_SNDTIMEO, _PATIENCE), (socket.SO_RCVTIMEO, receiving):
@@ -958,8 +958,10 @@ def _serve(listener: socket.socket, authkey: bytes) -> None:
             client, _ = listener.accept()
             arguments = client, memory, authkey
             threading.Thread(target=_serve_client, args=arguments, daemon=True).start()
-        except (OSError, RuntimeError):  # too many files or threads, until some client leaves
+        except OSError:  # too many files, until some client leaves
             time.sleep(0.1)
+        except RuntimeError:  # too many threads
+            client.close()  # or this client would wait until another one comes
 
 
 def _serve_client(client: socket.socket, memory: LocalConnector, authkey: bytes) -> None:

@@ -12,7 +12,7 @@ process that can reach the store:
     ...     print(proxy.upper())
     VALUE
 
-A value's journey, and this file, go in five steps:
+A value's journey takes five steps, after which the sections of this file are named:
 
 1. `Store.future` asks a connector for a fresh key. Nothing is stored yet.
 2. `ProxyFuture.proxy` wraps "fetch that key when somebody needs it" in a `Proxy`.
@@ -84,7 +84,7 @@ class SerializationError(Exception):
 
 
 # A value travels as its pickle. What can lend its memory (PEP 574), an array for instance, leaves
-# it out of the pickle: it follows behind, so that the reader uses it in place, without a copy.
+# it out of the pickle: it follows behind, so that the reader uses it in place.
 
 _BUFFERS_MARK = b"\0with buffers\0\0\0"
 
@@ -117,8 +117,8 @@ def _unpickled(data: BytesLike) -> Any:
     buffers, end = [], len(view) - size_of_mark
     for size in reversed(sizes):
         end -= size + _gap(size)
-        # A PickleBuffer, or `memoryview(buffer).obj` would be all of `data`. Classes written after
-        # the example in Python's documentation of pickle ask for it.
+        # Classes written after the example in Python's documentation of pickle ask a buffer for
+        # `memoryview(buffer).obj`. Of a plain view that is all of `data`, of a PickleBuffer not.
         buffers.append(pickle.PickleBuffer(view[end : end + size]))
     return pickle.loads(pickled, buffers=reversed(buffers))
 
@@ -320,7 +320,7 @@ class Store:
         try:
             if _is_error(data):
                 return None, _unpacked_error(data)
-            # Others than ours may insist on bytes.
+            # Deserializers other than ours may insist on bytes.
             value = self._deserializer(data if self._deserializer is _unpickled else bytes(data))
         except Exception as cause:
             raise SerializationError(
@@ -402,12 +402,12 @@ class ProxyFuture(Generic[T]):
     """A result that its producer sets later, and consumers use through proxies.
 
     Names, blocking and errors are those of `concurrent.futures.Future`. Unlike that one, it
-    can be pickled to any process that can reach the store, of the producer as of a consumer.
+    can be pickled to any process that can reach the store, a producer's or a consumer's.
     Get one from `Store.future`.
 
     A producer that uses it as a context manager cannot forget its consumers: an exception in
-    the block is passed on to them (and goes on), and leaving the block without a result makes
-    a `BrokenFutureError` of it.
+    the block is passed on to them (and goes on), and leaving the block without a result sets
+    a `BrokenFutureError`.
 
         >>> def produce(future: ProxyFuture[int]) -> None:
         ...     with future:
@@ -462,7 +462,7 @@ class ProxyFuture(Generic[T]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Waits for the result and returns the exception in its place, or `None`.
 
-        The arguments and errors are those of `result`.
+        The arguments and errors are those of `result`, but what the producer set is returned.
         """
         return self._store._awaited(self.key, timeout)[1]
 
@@ -477,7 +477,8 @@ class ProxyFuture(Generic[T]):
             InvalidStateError: A result or an exception was set before, and is still stored.
             TypeError: `obj` is not of the future's target type.
             SerializationError: `obj` cannot be serialized.
-            ConnectorError: The store cannot keep it, and the future stays pending.
+            ConnectorError: The store cannot keep it, and the future stays pending; or the store has
+                it, and only the answer was lost.
         """
         if self._target_type is not None and not isinstance(obj, self._target_type):
             raise TypeError(
@@ -492,7 +493,8 @@ class ProxyFuture(Generic[T]):
         Raises:
             InvalidStateError: A result or an exception was set before, and is still stored.
             TypeError: `exc` is not an exception.
-            ConnectorError: The store cannot keep it, and the future stays pending.
+            ConnectorError: The store cannot keep it, and the future stays pending; or the store has
+                it, and only the answer was lost.
         """
         if not isinstance(exc, BaseException):
             raise TypeError(f"exc must be an instance of an exception class, not {exc!r}.")
@@ -582,7 +584,7 @@ class _Fetch(NamedTuple):
                 f"The producer set an exception instead of a result: {_described(error)}"
             ) from error
         if self.evict:
-            # If that fails, it takes room until the store is closed. But its value is here.
+            # If that fails, what is stored takes room for longer. But the proxy has its value.
             with contextlib.suppress(ConnectorError):
                 self.store.evict(self.key)
         return value
@@ -846,7 +848,8 @@ class Proxy(Generic[T]):
 def _surely_lacks(proxy: Proxy[Any], name: str) -> bool:
     """Tells whether the target, which is not there yet, will be without a special method.
 
-    Engines ask each argument of a task for theirs, such as `__dask_future__`, and would wait.
+    Engines ask each argument of a task for methods of their own, such as `__dask_future__`, and
+    would wait.
     """
     target_type = proxy.__target_type__
     return target_type is not None and not hasattr(target_type, name) and not is_resolved(proxy)

@@ -474,6 +474,7 @@ DIRECTORIES = [
         for what, store_dir in {
             "a number": 5,
             "nothing": None,
+            "an empty path": "",
             "a list": ["store"],
             "bytes": b"store",
         }.items()

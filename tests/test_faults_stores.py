@@ -429,6 +429,32 @@ def test_a_server_without_memory_and_threads_keeps_nobody_waiting(
 
 @needs_proc
 @pytest.mark.timeout(90)
+@pytest.mark.parametrize("kind", ["network"])
+def test_a_server_hangs_up_on_a_client_for_whom_it_can_start_no_thread(
+    medium: Opened, reached: Callable[..., None]
+) -> None:
+    assert medium.server is not None
+    address = medium.store.connector.config()["address"]
+    size = int(Path(f"/proc/{medium.server}/statm").read_text().split()[0]) * resource.getpagesize()
+    room = 1_000_000  # much less than the stack of a thread
+    resource.prlimit(medium.server, resource.RLIMIT_AS, (size + room, resource.RLIM_INFINITY))
+    with contextlib.ExitStack() as stack:
+
+        def connect_and_stay() -> None:
+            stack.enter_context(ManagerConnector.connect(address))
+
+        since = time.monotonic()
+        with pytest.raises(ConnectorError, match="does not answer"):
+            for _ in range(50):  # the first ones may find the stack of a thread that has ended
+                connect_and_stay()
+                since = time.monotonic()
+        after = time.monotonic() - since
+    reached(seconds=round(after, 3))
+    assert after < PROMPT
+
+
+@needs_proc
+@pytest.mark.timeout(90)
 @pytest.mark.parametrize("kind", ["manager"])
 def test_who_asks_a_server_that_may_open_no_file_is_told_at_once(
     medium: Opened, reached: Callable[..., None]
