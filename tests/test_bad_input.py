@@ -474,7 +474,6 @@ DIRECTORIES = [
         for what, store_dir in {
             "a number": 5,
             "nothing": None,
-            "an empty path": "",
             "a list": ["store"],
             "bytes": b"store",
         }.items()
@@ -605,6 +604,7 @@ SERVERS = [
         )
         for what, address in {
             "nothing": None,
+            "an empty path": "",
             "a port alone": 5000,
             "a host alone": ("localhost",),
             "a port of text": ("localhost", "5000"),
