@@ -386,13 +386,13 @@ def test_waiting_costs_little_and_is_late_by_little(
 ) -> None:
     key = connector.new_key()
     with spawn.Pool(1) as pool:
-        pool.apply(os.getpid)  # the process is ready
+        pool.apply(wait_and_measure, (connector, connector.put(b"value")))  # the process is ready
         waiter = pool.apply_async(wait_and_measure, (connector, key))
         time.sleep(seconds)
         set_at = time.monotonic()
         connector.set(key, b"value")
         there_at, work = waiter.get(LIMIT)
-    assert there_at - set_at < 1  # 0.02 by design
+    assert there_at - set_at < LIMIT / 4  # 0.02 by design, on a machine with time for it
     assert work < 0.05 + seconds / 4  # a loop without a pause would need all of them
 
 
