@@ -18,6 +18,7 @@ from typing import TypeVar
 from unittest import mock
 
 import pytest
+from processes import children, command
 
 # Seconds for what is ending anyway: a server looks twice a second whether its creator lives.
 ENDING = 5.0
@@ -31,16 +32,8 @@ def child_processes() -> list[str]:
 
     Where there is no /proc that lists them, there seem to be none.
     """
-    children = []
-    for listing in Path("/proc/self/task").glob("*/children"):
-        for child in listing.read_text().split():
-            try:
-                command = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ").strip()
-            except OSError:  # it has ended in between
-                continue
-            if not any(servant in command for servant in SERVANTS):
-                children.append(f"{child} ({command or 'ended, but not waited for'})")
-    return children
+    lines = [f"{child} ({command(child) or 'ended, but not waited for'})" for child in children()]
+    return [line for line in lines if not any(servant in line for servant in SERVANTS)]
 
 
 def threads_that_hold_up_the_exit() -> list[str]:

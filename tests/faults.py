@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from test_manager_connector import AUTHKEY, AUTHKEY_VARIABLE, children, serving
+from processes import children
+from test_manager_connector import AUTHKEY, AUTHKEY_VARIABLE, serving
 from test_store import PlainDeferrableConnector
 
 from connectors import DeferrableConnector, FileConnector, LocalConnector, ManagerConnector

@@ -19,7 +19,8 @@ import faults
 import pytest
 from conformance import LIMIT, SETTLING, in_thread
 from faults import ALL_KINDS, KINDS, Nursery, Opened, fork, opened
-from test_manager_connector import eventually, needs_proc, open_files_and_threads
+from processes import needs_proc, open_files_and_threads
+from test_manager_connector import eventually
 
 from connectors import ConnectorError
 from proxyfuture import ProxyFuture, ProxyResolveError, Store, extract, resolve

@@ -24,7 +24,8 @@ import faults
 import pytest
 from conformance import LARGE, LIMIT, SETTLING, in_thread
 from faults import ALL_KINDS, PROMPT, SHARED_KINDS, Nursery, Opened, spawn
-from test_manager_connector import eventually, is_running, needs_proc
+from processes import is_running, needs_proc, state
+from test_manager_connector import eventually
 
 import connectors
 from connectors import ConnectorError, FileConnector, ManagerConnector
@@ -331,17 +332,13 @@ def copy(medium: Opened) -> Iterator[Store]:
         yield copy
 
 
-def state(task: Path) -> str:
-    return (task / "stat").read_text().rpartition(")")[2].split()[0]
-
-
 @contextlib.contextmanager
 def stopped(medium: Opened) -> Iterator[None]:
     assert medium.server is not None
     os.kill(medium.server, signal.SIGSTOP)
     tasks = Path(f"/proc/{medium.server}/task")
     try:
-        assert eventually(lambda: all(state(task) == "T" for task in tasks.iterdir()))
+        assert eventually(lambda: all(state(task) in ("T", "") for task in tasks.iterdir()))
         yield
     finally:
         os.kill(medium.server, signal.SIGCONT)

@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 from conformance import LARGE, LIMIT, SETTLING, bytes_waited_for, in_thread, is_stored, some_bytes
+from processes import children, is_running, needs_proc, open_files_and_threads, resident_memory
 
 import connectors
 from connectors import ConnectorError, ManagerConnector, ManagerKey
@@ -90,37 +91,6 @@ def connector_anywhere(request: pytest.FixtureRequest) -> Iterator[tuple[Manager
         with ManagerConnector() as connector:
             (server_id,) = children() - before
             yield connector, server_id
-
-
-# What /proc tells about a process
-
-needs_proc = pytest.mark.skipif(
-    not Path("/proc/self/task").exists(), reason="needs a /proc that lists tasks"
-)
-
-
-def children() -> set[int]:
-    """Returns the ids of the processes that this one started."""
-    files = Path("/proc/self/task").glob("*/children")
-    return {int(child) for file in files for child in file.read_text().split()}
-
-
-def is_running(process_id: int) -> bool:
-    try:
-        status = Path(f"/proc/{process_id}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"  # a zombie is over
-
-
-def open_files_and_threads(process_id: int) -> tuple[int, int]:
-    process = Path(f"/proc/{process_id}")
-    return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
-
-
-def resident_memory(process_id: int) -> int:
-    pages = Path(f"/proc/{process_id}/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def eventually(condition: Callable[[], bool], limit: float = LIMIT) -> bool:

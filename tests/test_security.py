@@ -19,15 +19,8 @@ from typing import Any
 
 import pytest
 from conformance import LIMIT, in_thread
-from test_manager_connector import (
-    AUTHKEY,
-    AUTHKEY_VARIABLE,
-    children,
-    eventually,
-    needs_proc,
-    python,
-    serving,
-)
+from processes import children, needs_proc
+from test_manager_connector import AUTHKEY, AUTHKEY_VARIABLE, eventually, python, serving
 
 from connectors import (
     ConnectorError,

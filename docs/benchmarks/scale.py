@@ -81,8 +81,11 @@ def opened(name: str) -> Iterator[Medium]:
 
 
 def children() -> list[int]:
-    listings = Path("/proc/self/task").glob("*/children")
-    return [int(child) for listing in listings for child in listing.read_text().split()]
+    found: list[int] = []
+    for listing in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError):  # its thread has ended meanwhile
+            found.extend(map(int, listing.read_text().split()))
+    return found
 
 
 def memory(process: int) -> float:
