@@ -6,15 +6,17 @@ And in CI nothing may be left out for want of a package or a program.
 from __future__ import annotations
 
 import copyreg
+import gc
+import multiprocessing.resource_tracker
 import multiprocessing.util
 import os
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from unittest import mock
 
 import pytest
@@ -64,6 +66,35 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     return failed_for_want((yield))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_garbage_is_collected_while_semaphores_are_counted() -> Iterator[None]:
+    """Garbage may hold semaphores, such as those of a pool, until Python happens to collect it.
+
+    While multiprocessing's resource tracker is told of one semaphore, it cannot be told that
+    others are gone: it warns, and counts them as leaked (python/cpython#109593).
+    """
+    one_at_a_time = threading.RLock()
+
+    def undisturbed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            with one_at_a_time:
+                was_enabled = gc.isenabled()
+                gc.disable()
+                try:
+                    return function(*arguments)
+                finally:
+                    if was_enabled:
+                        gc.enable()
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in "ensure_running", "getfd", "register", "unregister":
+            function = getattr(multiprocessing.resource_tracker, name)
+            patch.setattr(multiprocessing.resource_tracker, name, undisturbed(function))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
