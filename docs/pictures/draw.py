@@ -39,7 +39,7 @@ def draw_foo_bar() -> Panels:
         consumed = machines[1].submit(foo_bar.bar, future.proxy(), files).result()
         foo, bar = foo_bar.start_both(machines, store, files, first="bar")
         return {
-            "One after the other: bar starts when foo is done": _spans(produced, consumed),
+            "One after the other: bar starts after foo": _spans(produced, consumed),
             "With a proxy future: both start at once": _spans(foo.result(), bar.result()),
         }
 
