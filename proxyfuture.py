@@ -5,6 +5,7 @@ then on the proxy behaves as the value. The producer sets the value when it is r
 process that can reach the store:
 
     >>> from connectors import LocalConnector
+    >>> from proxyfuture import ProxyFuture, Store
     >>> with Store("example", LocalConnector()) as store:
     ...     future: ProxyFuture[str] = store.future()
     ...     proxy = future.proxy()
@@ -12,7 +13,7 @@ process that can reach the store:
     ...     print(proxy.upper())
     VALUE
 
-A value's journey takes five steps, after which the sections of this file are named:
+A value's journey takes five steps. The sections of this file are named after them:
 
 1. `Store.future` asks a connector for a fresh key. Nothing is stored yet.
 2. `ProxyFuture.proxy` wraps "fetch that key when somebody needs it" in a `Proxy`.
@@ -83,50 +84,6 @@ class SerializationError(Exception):
     """A value cannot be turned into bytes, or bytes into a value. See the `__cause__`."""
 
 
-# A value travels as its pickle. What can lend its memory (PEP 574), an array for instance, leaves
-# it out of the pickle: it follows behind, so that the reader uses it in place.
-
-_BUFFERS_MARK = b"\0with buffers\0\0\0"
-
-
-def _pickled(obj: object) -> bytes:
-    buffers: list[pickle.PickleBuffer] = []
-    pickled = pickle.dumps(obj, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
-    if not buffers:
-        return pickled
-    views = [buffer.raw() for buffer in buffers]
-    head = _BUFFERS_MARK + pickle.dumps((pickled, [len(view) for view in views]))
-    parts: list[BytesLike] = [head, *views, _BUFFERS_MARK]
-    padded: list[BytesLike] = []
-    for part in parts:
-        padded += part, bytes(_gap(len(part)))
-    return b"".join(padded)
-
-
-def _unpickled(data: BytesLike) -> Any:
-    size_of_mark = len(_BUFFERS_MARK)
-    if data[:size_of_mark] != _BUFFERS_MARK:
-        return pickle.loads(data)
-    if data[-size_of_mark:] != _BUFFERS_MARK:
-        raise ValueError("the end is missing")
-    view = memoryview(data)
-    if view.readonly:  # who gets an array may change it, and needs memory of its own for that
-        view = memoryview(bytearray(view))
-    pickled, sizes = pickle.loads(view[size_of_mark:])
-    # From the end, since only pickle knows where its own bytes end.
-    buffers, end = [], len(view) - size_of_mark
-    for size in reversed(sizes):
-        end -= size + _gap(size)
-        # Classes written after the example in Python's documentation of pickle ask a buffer for
-        # `memoryview(buffer).obj`. Of a plain view that is all of `data`, of a PickleBuffer not.
-        buffers.append(pickle.PickleBuffer(view[end : end + size]))
-    return pickle.loads(pickled, buffers=reversed(buffers))
-
-
-def _gap(size: int) -> int:
-    return -size % 16  # each part begins where processors like an array's memory to begin
-
-
 # Steps 1 and 3: a store makes futures and proxies, and travels with them
 
 
@@ -138,14 +95,15 @@ class Store:
     is opened once and kept. Opening does no I/O: a connector connects at its first use.
 
     Args:
-        name: Tells stores of the same connector apart.
+        name: A part of the configuration. It tells apart stores that are alike otherwise, but not
+            their keys: stores that share a connector share its values.
         connector: Where the bytes go. It is closed with the store.
         serializer: Turns an object into bytes; by default `pickle`, highest protocol. For a
-            store that travels, a function that can be pickled, and pickles always the same: it is
+            store that travels, a function that can be pickled, always into the same bytes: it is
             a part of the configuration.
         deserializer: Turns these bytes into an object again.
-        cache_size: How many objects to keep in this process, the last used ones. Whoever asks
-            for the key of one gets that same object. 0 keeps none.
+        cache_size: How many objects to keep in this process, the most recently used ones. Whoever
+            asks for the key of one gets that same object. 0 keeps none.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -157,8 +115,8 @@ class Store:
         name: str,
         connector: Connector[Any],
         *,
-        serializer: Callable[[Any], BytesLike] = _pickled,
-        deserializer: Callable[[Any], Any] = _unpickled,
+        serializer: Callable[[Any], BytesLike] | None = None,
+        deserializer: Callable[[Any], Any] | None = None,
         cache_size: int = 16,
     ) -> None:
         if not isinstance(name, str):
@@ -169,16 +127,18 @@ class Store:
             raise TypeError(
                 f"connector must be an object with the methods of a Connector, not {connector!r}."
             )
-        if not (callable(serializer) and callable(deserializer)):
-            raise TypeError("serializer and deserializer must be callable with one argument.")
+        for role, function in ("serializer", serializer), ("deserializer", deserializer):
+            if not (function is None or callable(function)):
+                raise TypeError(f"{role} must be callable with one argument, not {function!r}.")
         if not isinstance(cache_size, int):
             raise TypeError(f"cache_size must be an integer, not {cache_size!r}.")
         if cache_size < 0:
             raise ValueError(f"cache_size must be 0 or a positive integer, not {cache_size}.")
         self.name = name
         self.connector = connector
-        self._serializer = serializer
-        self._deserializer = deserializer
+        self._options = serializer, deserializer, cache_size
+        self._serializer = _pickled if serializer is None else serializer
+        self._deserializer = _unpickled if deserializer is None else deserializer
         self._cache_size = cache_size
         self._cache: OrderedDict[Any, Any] = OrderedDict()
         self._closed = False
@@ -189,15 +149,15 @@ class Store:
         )
         config = connector.config()
         self._identity = _identity(name, type(connector), config, serializer, deserializer)
-        _stores.setdefault(self._identity, self)
+        _stores.setdefault(self._identity, self)  # where a pickled copy finds it
 
     def future(self, target_type: type[T] | None = None) -> ProxyFuture[T]:
         """Returns a future whose result this store will keep.
 
         Args:
             target_type: The class of the result. With it, `isinstance(proxy, ...)` can answer
-                before there is a result, also to an engine that looks into its arguments, and
-                `set_result` refuses anything else.
+                before there is a result, also to an engine such as Dask, which inspects the
+                arguments of its tasks; and `set_result` refuses anything else.
 
         Raises:
             NotImplementedError: The connector cannot hand out keys before their values.
@@ -267,10 +227,10 @@ class Store:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options = self._serializer, self._deserializer, self._cache_size
         parts = self.name, type(self.connector), self.connector.config()
         # The usual options stay at home, since a proxy should be small.
-        return _open_store, parts if options == _USUAL_OPTIONS else (*parts, *options)
+        options = () if self._options == _USUAL_OPTIONS else self._options
+        return _open_store, (*parts, *options)
 
     def __repr__(self) -> str:
         return f"Store({self.name!r}, {self.connector!r})"
@@ -283,7 +243,7 @@ class Store:
 
     def _deferrable(self) -> DeferrableConnector[Any]:
         if self._is_deferrable:
-            return self.connector  # type: ignore[return-value]  # its isinstance() has told
+            return self.connector  # type: ignore[return-value]  # __init__ has looked
         raise NotImplementedError(
             f"{type(self.connector).__name__} is not a DeferrableConnector: it has no new_key() "
             "and set(), which a future needs. Use, for instance, a FileConnector."
@@ -293,8 +253,7 @@ class Store:
         def attempt() -> BytesLike | None:
             if self._closed:
                 raise ConnectorError(f"{self!r} was closed while this waited for {key}.")
-            data: BytesLike | None = self.connector.get(key)
-            return data
+            return self.connector.get(key)
 
         return poll(attempt, timeout)
 
@@ -349,32 +308,33 @@ class Store:
             )
         if _is_error(data):
             raise SerializationError(
-                f"serializer made bytes of a {type(obj).__name__} that mark an exception."
+                f"serializer made bytes of a {type(obj).__name__} that begin as only those of an "
+                "exception may. Put something before them, and have deserializer take it off."
             )
         return data
 
 
 _Outcome = tuple[Any, BaseException | None]
 
-_USUAL_OPTIONS = _pickled, _unpickled, 16
+_USUAL_OPTIONS = None, None, 16
 
 # The stores of this process, by what identifies them.
 _stores: dict[object, Store] = {}
 
 
 def _identity(
-    name: str, connector_type: type, config: dict[str, Any], *functions: Callable[[Any], Any]
+    name: str, connector_type: type, config: dict[str, Any], *functions: Callable[[Any], Any] | None
 ) -> tuple[object, ...]:
     # A dict by its repr, since it cannot be hashed.
     return name, connector_type, repr(config), *map(_identified, functions)
 
 
-def _identified(function: Callable[[Any], Any]) -> object:
-    if function in (_pickled, _unpickled):
+def _identified(function: Callable[[Any], Any] | None) -> object:
+    if function is None:
         return None
-    try:  # by what it pickles as, since some come out of each pickle as new objects
+    try:  # not the function itself: a functools.partial, for one, is unpickled as a new object
         return pickle.dumps(function)
-    except Exception:  # as a function that an engine has brought along; pickle knows only names
+    except Exception:  # pickle knows functions by name; engines bring along some that have none
         return getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
 
 
@@ -401,13 +361,13 @@ def _open_store(
 class ProxyFuture(Generic[T]):
     """A result that its producer sets later, and consumers use through proxies.
 
-    Names, blocking and errors are those of `concurrent.futures.Future`. Unlike that one, it
-    can be pickled to any process that can reach the store, a producer's or a consumer's.
+    Its methods are named, block and fail like those of `concurrent.futures.Future`. Unlike that
+    one, it can be pickled to any process that can reach the store, a producer's or a consumer's.
     Get one from `Store.future`.
 
-    A producer that uses it as a context manager cannot forget its consumers: an exception in
-    the block is passed on to them (and goes on), and leaving the block without a result sets
-    a `BrokenFutureError`.
+    A producer that uses it as a context manager cannot forget its consumers: without a result,
+    an exception that leaves the block is set for them, too, and a block that just ends sets a
+    `BrokenFutureError`.
 
         >>> def produce(future: ProxyFuture[int]) -> None:
         ...     with future:
@@ -426,7 +386,7 @@ class ProxyFuture(Generic[T]):
     def proxy(self, *, timeout: float | None = None, evict: bool = False) -> T:
         """Returns a proxy of the result, to be handed to a consumer.
 
-        Its type is the result's, since that is what a consumer's signature says.
+        To a type checker it is the result, since that is what a consumer's signature says.
 
         Args:
             timeout: How many seconds the proxy's first use waits at most; `None` has no limit.
@@ -449,7 +409,8 @@ class ProxyFuture(Generic[T]):
         Raises:
             TimeoutError: The timeout passed.
             BaseException: The producer set an exception: that one.
-            BrokenFutureError: The producer set neither, or an exception that cannot travel.
+            BrokenFutureError: The producer left its block without setting anything, or set an
+                exception that cannot travel.
             SerializationError: The result cannot be deserialized here.
             ConnectorError: The store was closed, or is out of reach.
         """
@@ -504,8 +465,8 @@ class ProxyFuture(Generic[T]):
         """Returns a `concurrent.futures.Future` that follows this one.
 
         For `concurrent.futures.wait` and `as_completed`, callbacks, and `asyncio.wrap_future`,
-        which `await` uses. Each costs a thread until it is done; one that is cancelled, for a
-        minute more at most.
+        which `await` uses. Each costs a thread until it is done, or for up to a minute after it
+        was cancelled.
         """
         follower: Future[T] = Future()
         threading.Thread(target=self._lead, args=(follower,), daemon=True).start()
@@ -520,11 +481,11 @@ class ProxyFuture(Generic[T]):
         return self
 
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
-        if self._was_set:
+        if self._was_set:  # and not done(), since a consumer may have evicted the result by now
             return
         if exc is None:
             exc = BrokenFutureError("The producer left `with future:` without setting a result.")
-        with contextlib.suppress(InvalidStateError):  # the block may have had somebody else set it
+        with contextlib.suppress(InvalidStateError):  # the block may have let somebody else set it
             self.set_exception(exc)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -542,32 +503,42 @@ class ProxyFuture(Generic[T]):
         self._was_set = True
 
     def _lead(self, follower: Future[T]) -> None:
-        value: Any = None
-        error: BaseException | None = None
         try:
-            outcome, seconds = None, 1
-            while outcome is None and not follower.cancelled():
-                # A while at a time, to notice in between that nobody is interested any more. Ever
-                # longer, since in a directory each wait begins with many looks.
-                outcome = self._store._outcome(self.key, self._store._wait, seconds)
-                seconds = min(2 * seconds, 60)
-            value, error = outcome or (None, None)
+            value, error = self._awaited_unless_cancelled(follower)
         except BaseException as failure:
-            error = failure
-        kinds = {each.__name__ for each in type(error).__mro__}
-        if error is not None and kinds & {"StopIteration", "CancelledError"}:
-            # An asyncio future refuses the first, and takes the second for its own cancellation.
-            reason, error = error, RuntimeError(f"The producer raised {_described(error)}.")
-            error.__cause__ = reason
-        if follower.set_running_or_notify_cancel():  # from here on, it cannot be cancelled
-            if error is not None:
-                follower.set_exception(error)
-            else:
-                follower.set_result(value)
+            value, error = None, failure
+        if not follower.set_running_or_notify_cancel():  # from here on, it cannot be cancelled
+            return
+        if error is None:
+            follower.set_result(value)
+        else:
+            follower.set_exception(_for_asyncio(error))
+
+    def _awaited_unless_cancelled(self, follower: Future[T]) -> _Outcome:
+        outcome, seconds = None, 1
+        while outcome is None and not follower.cancelled():
+            # For some seconds, to notice then that nobody is interested any more. For longer each
+            # time, since a connector that polls looks often when a wait begins.
+            outcome = self._store._outcome(self.key, self._store._wait, seconds)
+            seconds = min(2 * seconds, 60)
+        return outcome or (None, None)
+
+
+def _for_asyncio(error: BaseException) -> BaseException:
+    """Returns `error`, or another in its place if a future of `asyncio` would misunderstand it.
+
+    It refuses a `StopIteration`, and takes a `CancelledError` for its own cancellation.
+    """
+    kinds = {each.__name__ for each in type(error).__mro__}  # names: asyncio is not imported here
+    if kinds.isdisjoint({"StopIteration", "CancelledError"}):
+        return error
+    substitute = RuntimeError(f"The producer raised {_described(error)}.")
+    substitute.__cause__ = error
+    return substitute
 
 
 class _Fetch(NamedTuple):
-    """The factory of a store's proxies: fetch that key, and wait for it so long.
+    """The factory of a store's proxies: fetch the key, and wait for it up to the timeout.
 
     A tuple, since it pickles small.
     """
@@ -599,8 +570,10 @@ def call_with_proxies(fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         submit(call_with_proxies, bar, future)  # instead of submit(bar, future.proxy())
 
     Futures inside other arguments, such as lists, stay as they are.
-    """
 
+    Raises:
+        TypeError: `fn` cannot be called.
+    """
     if not callable(fn):
         raise TypeError(f"fn must be callable, not {fn!r}.")
 
@@ -611,8 +584,58 @@ def call_with_proxies(fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
     return fn(*map(proxied, args), **{name: proxied(value) for name, value in kwargs.items()})
 
 
-# How an exception travels: in place of the result, behind a mark that no pickle and no text
-# begins with. So results need no wrapper that says what they are, and no copy to add one.
+# What is stored in step 4: a value, or an exception in its place
+
+# A value is stored as its pickle. An object such as an array can leave its memory out of the pickle
+# (PEP 574). That memory is put behind the pickle, where the reader can use it in place:
+#
+#     mark and (pickle, sizes), memory, memory, ..., mark
+#
+# Each part is filled up to a multiple of 16 bytes, and the mark is 16 bytes long.
+
+_BUFFERS_MARK = b"\0with buffers\0\0\0"
+
+
+def _pickled(obj: object) -> bytes:
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = pickle.dumps(obj, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
+    if not buffers:
+        return pickled
+    views = [buffer.raw() for buffer in buffers]
+    head = _BUFFERS_MARK + pickle.dumps((pickled, [len(view) for view in views]))
+    parts: list[BytesLike] = [head, *views, _BUFFERS_MARK]
+    padded: list[BytesLike] = []
+    for part in parts:
+        padded += part, bytes(_gap(len(part)))
+    return b"".join(padded)
+
+
+def _unpickled(data: BytesLike) -> Any:
+    size_of_mark = len(_BUFFERS_MARK)
+    if data[:size_of_mark] != _BUFFERS_MARK:
+        return pickle.loads(data)
+    if data[-size_of_mark:] != _BUFFERS_MARK:
+        raise ValueError("the end is missing")
+    view = memoryview(data)
+    if view.readonly:  # whoever gets an array may change it, in memory of its own
+        view = memoryview(bytearray(view))
+    pickled, sizes = pickle.loads(view[size_of_mark:])
+    # From the end, since only pickle knows where its own bytes end.
+    buffers, end = [], len(view) - size_of_mark
+    for size in reversed(sizes):
+        end -= size + _gap(size)
+        # Classes that follow the example in Python's documentation of pickle ask a buffer for
+        # `memoryview(buffer).obj`. With a plain view, they would get all of `data`.
+        buffers.append(pickle.PickleBuffer(view[end : end + size]))
+    return pickle.loads(pickled, buffers=reversed(buffers))
+
+
+def _gap(size: int) -> int:
+    return -size % 16  # each part begins where processors like an array's memory to begin
+
+
+# An exception is stored behind a mark that no pickle and no text begins with. So results need no
+# wrapper that says what they are, and no copy to add one.
 
 _ERROR_MARK = b"\0proxyfuture exception\0"
 
@@ -655,9 +678,9 @@ def _described(error: BaseException) -> str:
 class Proxy(Generic[T]):
     """An object that behaves as another one, its target, which it gets at its first use.
 
-    Every special method that Python lets a class define is here, and hands the operation to
-    the target; `__getattr__` does the rest. (What is left is told in docs/limits.md.) A proxy
-    pickles as its factory.
+    The special methods that Python lets a class define are here, and each hands its operation to
+    the target; `__getattr__` does the rest. (What cannot be handed on stands in docs/limits.md.)
+    A proxy pickles as its factory.
 
         >>> proxy = Proxy(lambda: [1, 2])
         >>> proxy
@@ -668,8 +691,9 @@ class Proxy(Generic[T]):
         [1, 2]
 
     Args:
-        factory: Called without arguments, once, to get the target. If it raises an `Exception`,
-            the user of the proxy gets a `ProxyResolveError`, and the next use tries again.
+        factory: Called without arguments, at the first use, to get the target. If it raises an
+            `Exception`, the user of the proxy gets a `ProxyResolveError`, and the next use calls it
+            again.
         target_type: The target's class, if known. Then `isinstance`, and `hasattr` for special
             methods that it lacks, are answered without the target.
 
@@ -679,8 +703,8 @@ class Proxy(Generic[T]):
 
     __slots__ = ("__factory__", "__target__", "__target_type__", "__weakref__")
 
-    # The slot is empty at first. Python then asks __getattr__, which fills it; from then on,
-    # self.__target__ is as fast as an attribute can be.
+    # The slot __target__ is empty at first, so who reads it makes Python ask __getattr__, which
+    # fills it. From then on, self.__target__ is as fast as an attribute can be.
     __target__: Any
     __factory__: Callable[[], T]
     __target_type__: type[T] | None
@@ -828,7 +852,7 @@ class Proxy(Generic[T]):
         return dir(self.__target__ if is_resolved(self) else self.__target_type__ or Proxy)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Proxy[int](...) sets __orig_class__, which is about the proxy, and lives without it.
+        # Proxy[int](...) would set __orig_class__, which is about the proxy. It ignores this error.
         if name == "__orig_class__":
             raise AttributeError(name)
         setattr(self.__target__, name, value)
@@ -840,8 +864,6 @@ class Proxy(Generic[T]):
         return self.__target__.__class__
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        if self.__target_type__ is None:
-            return type(self), (self.__factory__,)
         return type(self), (self.__factory__, self.__target_type__)
 
 
@@ -894,11 +916,11 @@ def is_resolved(proxy: object) -> bool:
 @overload
 def extract(proxy: Proxy[T]) -> T: ...
 @overload
-def extract(proxy: T) -> T: ...
+def extract(proxy: T) -> T: ...  # ProxyFuture.proxy() declares its proxy as the result
 def extract(proxy: Any) -> Any:
     """Returns the target itself, resolving the proxy first if need be.
 
-    For what looks through a proxy: `type(extract(p))`, `extract(p) is other`, and functions in
+    For what a proxy cannot imitate: `type(extract(p))`, `extract(p) is other`, and functions in
     C that insist on an exact type.
 
     Raises:
@@ -914,8 +936,9 @@ def _checked_proxy(proxy: object) -> Proxy[Any]:
     raise TypeError(f"proxy must be a Proxy, not a {type(proxy).__name__}.")
 
 
-# Who resolves a proxy holds its lock. The locks are here, by the id of the proxy, rather than in
-# the proxies, so that a forked child can drop those that threads left behind are holding.
+# Whoever resolves a proxy holds its lock. The locks are here, by the id of the proxy, rather than in
+# the proxies, so that a forked child can drop those which threads of its parent hold.
+# Reentrant, since a factory may use its own proxy, which shall be an error rather than a deadlock.
 _locks: dict[int, threading.RLock] = {}
 os.register_at_fork(after_in_child=_locks.clear)
 
@@ -933,8 +956,8 @@ def _resolved(proxy: Proxy[T]) -> T:
                     f"The factory of the proxy failed: {_described(error)}"
                 ) from error
             object.__setattr__(proxy, "__target__", target)
-    # From now on nobody needs the lock: a latecomer who makes another one finds the target.
-    # After a failure it stays, for those who wait for their turn, or for the next proxy with this id.
+    # From now on nobody needs the lock: a latecomer who makes another one finds the target. After a
+    # failure it stays: other threads may be waiting for it, and whoever tries next will take it.
     _locks.pop(id(proxy), None)
     return cast(T, proxy.__target__)
 

@@ -777,7 +777,7 @@ STORES = [
     *(
         Row(f"the {name} of a store cannot be {what}", new_store(**{name: bad}), TypeError, name)
         for name in ("serializer", "deserializer")
-        for what, bad in {"nothing": None, "the name of one": "json", "a module": json}.items()
+        for what, bad in {"a number": 0, "the name of one": "json", "a module": json}.items()
     ),
     *(
         Row(

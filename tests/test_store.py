@@ -466,6 +466,14 @@ def test_unpickled_in_the_same_process_it_is_the_same_store(store: Store) -> Non
     assert copied(copied(store)) is store
 
 
+def test_no_serializer_means_the_usual_one() -> None:
+    with LocalConnector() as connector:
+        store = Store("usual", connector)
+        same = Store("usual", connector, serializer=None, deserializer=None, cache_size=16)
+        assert same.get(same.put({1, 2})) == {1, 2}
+        assert copied(same) is store
+
+
 def number_of_stores(pickled: list[bytes]) -> list[int]:
     """Unpickles each from eight threads at once, twice, and counts the different stores."""
     threads = 8
@@ -961,9 +969,10 @@ WRONG_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"connector": "file"}, TypeError, "connector must be .* methods of a Connector"),
     ({"connector": {}}, TypeError, "connector must be .* methods of a Connector"),
     ({"connector": PlainConnector}, TypeError, "connector must be an object"),
-    ({"serializer": None}, TypeError, "serializer"),
-    ({"serializer": "json"}, TypeError, "serializer"),
-    ({"deserializer": json}, TypeError, "deserializer"),
+    ({"serializer": "json"}, TypeError, "^serializer must be callable.*'json'"),
+    ({"serializer": 0}, TypeError, "^serializer must be callable.*0"),
+    ({"deserializer": json}, TypeError, "^deserializer must be callable.*module 'json'"),
+    ({"deserializer": b""}, TypeError, "^deserializer must be callable.*b''"),
     ({"cache_size": -1}, ValueError, "cache_size must be 0 or a positive integer, not -1"),
     ({"cache_size": "16"}, TypeError, "cache_size must be"),
     ({"cache_size": 1.5}, TypeError, "cache_size must be"),
