@@ -37,7 +37,6 @@ import shutil
 import socket
 import stat
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -99,7 +98,7 @@ class Connector(Protocol[KeyT]):
     def get(self, key: KeyT) -> BytesLike | None:
         """Returns the bytes under `key`, or `None` where nothing is set. Does not wait.
 
-        Bytes that can be changed are the caller's own.
+        Where they can be changed, as a `bytearray` can, they are the caller's own.
         """
 
     def exists(self, key: KeyT) -> bool:
@@ -130,7 +129,7 @@ class DeferrableConnector(Connector[KeyT], Protocol[KeyT]):
     """A connector whose keys can be handed out first and filled later."""
 
     def new_key(self, obj: BytesLike | None = None) -> KeyT:
-        """Returns a fresh key. `obj`, where known, may help to choose it; it is not stored."""
+        """Returns a fresh key. `obj` is only a hint for choosing one, and is not stored."""
 
     def set(self, key: KeyT, obj: BytesLike) -> None:
         """Stores `obj` under `key`, atomically and once.
@@ -184,11 +183,10 @@ def checked_timeout(timeout: float | None) -> float | None:
 
 
 def poll(attempt: Callable[[], BytesLike | None], timeout: float | None = None) -> BytesLike | None:
-    """Calls `attempt` until it returns bytes: waiting, where nobody can wake the waiter.
+    """Calls `attempt` until it returns bytes. That is how to wait where nobody wakes the waiter.
 
-    Each pause is 2 % of the time waited so far, but at least 0.2 ms and at most 15 ms. So
-    a waiter is late by 2 % of its wait at first, later by 15 ms, and a long wait takes 65
-    attempts per second.
+    Each pause is 2 % of the time waited so far, but at least 0.2 ms and at most 15 ms. So a
+    waiter is late by 15 ms at most, and a long wait takes 65 attempts per second.
 
     Args:
         attempt: What to call. It returns `None` as long as there is nothing.
@@ -241,7 +239,7 @@ class _Base(WaitableConnector[OwnKeyT]):
     """What each of the three would otherwise repeat."""
 
     _key_type: type[OwnKeyT]
-    _ended = ""  # why this connector cannot be used any more
+    _ended = ""  # once this connector cannot be used any more: the reason
 
     def new_key(self, obj: BytesLike | None = None) -> OwnKeyT:
         self._check_open()
@@ -320,8 +318,8 @@ def _entry(config: dict[str, Any], name: str, kind: type = str) -> Any:
 class LocalConnector(_Base[LocalKey]):
     """Keeps values in this process's memory, for its threads.
 
-    Who waits for a key leaves a function, which `set` calls with the value. So a value wakes
-    those who wait for it, and no others.
+    Whoever waits for a key leaves a function, which `set` calls with the value. So a value
+    wakes those who wait for it, and no others.
 
     In another process the connector, and each copy of it, raises `ConnectorError`: the memory
     is not shared, and a waiter there would wait for ever.
@@ -332,7 +330,7 @@ class LocalConnector(_Base[LocalKey]):
     def __init__(self) -> None:
         self._name = os.urandom(8).hex()
         self._lock = threading.Lock()
-        self._values: dict[str, Any] = {}  # bytes; in a server, open files as well
+        self._values: dict[str, Any] = {}  # bytes; in a ManagerConnector's server, also files
         self._waiting: dict[str, list[Callable[[Any], object]]] = {}
         _local_connectors[self._name] = self
 
@@ -355,7 +353,7 @@ class LocalConnector(_Base[LocalKey]):
         self._when_set(name, inbox.put)
         try:
             value = inbox.get(timeout=timeout)
-        except BaseException as reason:  # Ctrl-C, for instance
+        except BaseException as reason:  # Empty, after the timeout; or Ctrl-C, for instance
             self._forget(name, inbox.put)
             if isinstance(reason, Empty):
                 return None
@@ -374,7 +372,7 @@ class LocalConnector(_Base[LocalKey]):
             deliver(value)
 
     def _when_set(self, name: str, deliver: Callable[[Any], object]) -> None:
-        """Has `deliver` called with the value, at once or later; with `None` at the close."""
+        """Arranges a call of `deliver` with the value, now or later; with `None` at the close."""
         with self._lock:
             value = self._values.get(name)
             if value is None and not self._ended:
@@ -401,7 +399,7 @@ class LocalConnector(_Base[LocalKey]):
         name = _entry(config, "name")
         connector = _local_connectors.get(name)
         if connector is None:
-            connector = cls()
+            connector = cls()  # a stand-in, which tells whoever uses it
             connector._name, connector._ended = name, _ELSEWHERE
         return connector
 
@@ -440,7 +438,7 @@ MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
 
 def _explained(method: MethodT) -> MethodT:
-    """Has a method of `FileConnector` say what the operating system's error means for its user."""
+    """Makes a method of `FileConnector` explain the operating system's errors to its user."""
 
     @functools.wraps(method)
     def explained(self: FileConnector, *arguments: Any, **named: Any) -> Any:
@@ -475,7 +473,7 @@ class FileConnector(_Base[FileKey]):
     """
 
     _key_type = FileKey
-    _name = re.compile("[0-9a-f]{32}")
+    _id_pattern = re.compile("[0-9a-f]{32}")
 
     @_explained
     def __init__(self, store_dir: str | os.PathLike[str]) -> None:
@@ -538,14 +536,14 @@ class FileConnector(_Base[FileKey]):
         looks = itertools.count()
 
         def attempt() -> BytesLike | None:
-            # The first, and each 50th, is a `get`, which checks key and directory, too. The
-            # others cost half of that.
+            # `get` raises an error if the connector is closed, or key or directory are not as they
+            # should be. `access` costs half, so it is enough for 49 of 50 looks.
             if next(looks) % 50 == 0 or self._ended or os.access(path, os.F_OK):
                 return self.get(key)
             return None
 
         found = poll(attempt, timeout)
-        return self.get(key) if found is None else found  # the last look checks them, too
+        return self.get(key) if found is None else found  # no timeout where there is an error
 
     def config(self) -> dict[str, Any]:
         return {"store_dir": self._store_dir}
@@ -563,7 +561,7 @@ class FileConnector(_Base[FileKey]):
     def close(self) -> None:
         """Ends the use; the creator removes the values, and the directory if that empties it.
 
-        Whoever still waits gets a `ConnectorError`.
+        Whoever still waits through this connector gets a `ConnectorError`.
         """
         self._end()
         if self._creator == os.getpid():  # a forked child is not the creator
@@ -577,9 +575,11 @@ class FileConnector(_Base[FileKey]):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
             with contextlib.suppress(OSError):
-                return os.rmdir(self._store_dir)
-            if not self._own_files():  # then files of somebody else keep it, not a late setter's
+                os.rmdir(self._store_dir)
                 return
+            if not self._own_files():  # what keeps the directory is somebody else's
+                return
+            # Else a setter was late: once more.
 
     def _own_files(self) -> list[str]:
         own = re.compile(r"[0-9a-f]{32}(\.\w+\.partial)?")
@@ -588,7 +588,7 @@ class FileConnector(_Base[FileKey]):
 
     def _path(self, key: FileKey) -> str:
         name = self._checked_id(key)
-        if not self._name.fullmatch(name):  # '../../etc/passwd', for instance
+        if not self._id_pattern.fullmatch(name):  # '../../etc/passwd', for instance
             raise self._invalid(key)
         try:
             # At each use, since a directory that was removed must not look like a pending key.
@@ -622,16 +622,16 @@ class ManagerConnector(_Base[ManagerKey]):
     to it.
 
     The server hosts a `LocalConnector`: a value that arrives is sent on to its waiters at
-    once. Through a Unix socket, large values travel as open files in memory, of which the
-    server sees no byte and the reader gets a `memoryview`.
+    once. On Linux, large values travel through a Unix socket as open files in memory, of which
+    the server sees no byte and the reader gets a `memoryview`.
 
-    Client and server prove to each other that they know the same authentication key: by
-    default this process's, which child processes inherit
-    (`multiprocessing.current_process().authkey`). The key is never pickled.
+    Client and server prove to each other that they know the same authentication key. It is in
+    the environment variable `PROXYFUTURE_AUTHKEY`, or without one, it is this process's, which
+    child processes inherit (`multiprocessing.current_process().authkey`). It is never pickled.
 
     Args:
         address: Of a server that runs already, to be reached at the first use. `connect` also
-            looks whether it is there. By default, this connector starts one.
+            checks that it is there. By default, this connector starts one.
 
     Raises:
         ConnectorError: The server process cannot be created.
@@ -650,9 +650,9 @@ class ManagerConnector(_Base[ManagerKey]):
         if address is not None:
             return self._prepare(_checked_address(address), None)
         authkey = _default_authkey()
-        server, address = _start_server(authkey)
+        address, stop_server = _start_server(authkey)
         self._prepare(address, authkey)
-        self._stop_server = finalize(self, _kill_server, server, address, os.getpid())
+        self._stop_server = finalize(self, stop_server)
 
     @classmethod
     def connect(cls, address: Address, authkey: bytes | None = None) -> Self:
@@ -718,7 +718,7 @@ class ManagerConnector(_Base[ManagerKey]):
     def close(self) -> None:
         """Ends the use; the creator stops the server, and the values are gone.
 
-        Whoever still waits gets a `ConnectorError`.
+        Whoever still waits through this connector, or for this server, gets a `ConnectorError`.
         """
         self._end()
         self._idle.clear()
@@ -728,7 +728,8 @@ class ManagerConnector(_Base[ManagerKey]):
     def _prepare(self, address: Address, authkey: bytes | None) -> None:
         self._address = address
         self._authkey = authkey
-        # Connections between two calls: a few of them, since to dial takes longer than a call.
+        # Connections that no call is using. A few are kept, since to dial takes longer than a call;
+        # one that is dropped from here closes itself.
         self._idle: deque[Connection] = deque(maxlen=8)
         self._pid = os.getpid()
 
@@ -754,7 +755,7 @@ class ManagerConnector(_Base[ManagerKey]):
         try:
             yield connection
         except BaseException as broken:
-            # Not for another call, which would read the answer to this one: it may be under way
+            # No other call may use it and read the answer to this one, which may be under way
             # still, after Ctrl-C for instance.
             connection.close()
             if isinstance(broken, ConnectorError) or not isinstance(broken, Exception):
@@ -769,10 +770,10 @@ class ManagerConnector(_Base[ManagerKey]):
         try:
             key = _default_authkey() if self._authkey is None else self._authkey
             return _dial(self._address, key)
-        except (AuthenticationError, AssertionError) as error:
+        except (AuthenticationError, AssertionError) as error:  # the second before Python 3.12
             raise ConnectorError(
-                f"The server at {self._address!r} has another authentication key. Pass its key "
-                f"to ManagerConnector.connect(), or set the environment variable {_AUTHKEY}."
+                f"The server at {self._address!r} has another authentication key. Pass its key to "
+                f"ManagerConnector.connect(), or set the environment variable {_AUTHKEY_VARIABLE}."
             ) from error
         except (OSError, EOFError, ValueError) as error:
             self._check_open()
@@ -788,26 +789,27 @@ class ManagerConnector(_Base[ManagerKey]):
 
 Address = tuple[str, int] | str
 
-# The environment variable with a key for processes that have no common parent.
-_AUTHKEY = "PROXYFUTURE_AUTHKEY"
+# The environment variable with an authentication key for processes that have no common parent.
+_AUTHKEY_VARIABLE = "PROXYFUTURE_AUTHKEY"
 
-# Values of so many bytes are large. Smaller ones fit into a socket's buffer.
+# Values of this many bytes are large. Smaller ones fit into a socket's buffer.
 _LARGE = 64 * 1024
 
 _HAS_FILES_IN_MEMORY = hasattr(os, "memfd_create")
 
-# How a reader sees a file in memory: without a copy, but of the pages that it changes. Before
-# Python 3.13, a map keeps its file open: there it is read-only, so a reader copies it and lets go.
+# How a reader maps a file in memory. It may change what it sees, which copies the pages that it
+# changes. Before Python 3.13, a map would keep the file open for as long as there is a part of the
+# value. So there it is read-only, and whoever wants more than to look makes a copy.
 _MAP: dict[str, Any] = {"access": mmap.ACCESS_READ}
 if sys.version_info >= (3, 13):
     _MAP = {"access": mmap.ACCESS_COPY, "trackfd": False}
 
-# After so many seconds without a sign of life, the other side counts as gone.
+# After this many seconds without a sign of life, the other side counts as gone.
 _PATIENCE = 30
 
 
 def _default_authkey() -> bytes:
-    return os.fsencode(os.environ.get(_AUTHKEY, "")) or bytes(current_process().authkey)
+    return os.fsencode(os.environ.get(_AUTHKEY_VARIABLE, "")) or current_process().authkey
 
 
 def _checked_address(address: Any) -> Address:
@@ -826,10 +828,10 @@ def _dial(address: Address, authkey: bytes) -> Connection:
     else:
         client = socket.create_connection(address, _PATIENCE)
     with client:
-        client.settimeout(None)  # also the one that setdefaulttimeout() may have given it
+        client.settimeout(None)  # it may have one from create_connection() or setdefaulttimeout()
         _limit(client, receiving=_PATIENCE)
         if isinstance(address, str):
-            client.connect(address)  # within the limit: a stopped server may not accept
+            client.connect(address)  # within the limit, since a frozen server does not accept
         connection = Connection(os.dup(client.fileno()))
         answer_challenge(connection, authkey)
         deliver_challenge(connection, authkey)
@@ -848,9 +850,9 @@ def _welcome(client: socket.socket, authkey: bytes) -> Connection:
 
 
 def _limit(peer: socket.socket, receiving: int) -> None:
-    """Has the kernel end each read after so many seconds, and each write after `_PATIENCE`.
+    """Makes the kernel end each read after that many seconds, and each write after `_PATIENCE`.
 
-    A server that is stopped, or a stranger that listens and never answers, would block every
+    A server that is frozen, or a stranger that listens and never answers, would block every
     call for ever otherwise, where only `wait` may block. Unlike `settimeout`, this holds for
     `Connection`, too.
     """
@@ -865,7 +867,9 @@ def _limit(peer: socket.socket, receiving: int) -> None:
                 peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), number)
 
 
-# A message is a head and a value. A value is bytes, or an open file.
+# How client and server talk. A message is a head and a value: bytes, an open file, or None.
+# The head of a request is a method's name and a key's id; that of an answer is None, or an error's
+# text. Each request gets one answer, but a `wait` and the `forget` that ends it get one together.
 
 
 def _send(connection: Connection, head: object, value: Any = None) -> None:
@@ -873,21 +877,26 @@ def _send(connection: Connection, head: object, value: Any = None) -> None:
     connection.send_bytes(pickle.dumps((head, None if is_file else value, is_file)))
     if is_file:
         send_handle(connection, value.fileno(), 0)
-        os.set_blocking(connection.fileno(), True)
+        _end_timeout(connection)
 
 
 def _receive(connection: Connection) -> tuple[Any, Any]:
     head, value, is_file = pickle.loads(connection.recv_bytes())
     if is_file:
         value = os.fdopen(recv_handle(connection), "rb")
-        # In a program with a socket.setdefaulttimeout(), the handle's socket has changed this.
-        os.set_blocking(connection.fileno(), True)
+        _end_timeout(connection)
     return head, value
+
+
+def _end_timeout(connection: Connection) -> None:
+    # To pass a file, multiprocessing wraps the connection in a socket. In a program that calls
+    # socket.setdefaulttimeout(), that leaves it unable to block.
+    os.set_blocking(connection.fileno(), True)
 
 
 def _as_file(obj: BytesLike) -> IO[bytes]:
     """Returns a file in memory, without a name: it is gone with its last holder."""
-    with _room_for(len(obj)):
+    with _explaining_no_room(len(obj)):
         file = os.fdopen(os.memfd_create("value"), "w+b")
         file.write(obj)
         file.flush()
@@ -897,12 +906,12 @@ def _as_file(obj: BytesLike) -> IO[bytes]:
 def _content(value: IO[bytes] | bytes | None) -> BytesLike | None:
     if value is None or isinstance(value, bytes):
         return value
-    with value, _room_for(os.fstat(value.fileno()).st_size):
+    with value, _explaining_no_room(os.fstat(value.fileno()).st_size):
         return memoryview(mmap.mmap(value.fileno(), 0, **_MAP))
 
 
 @contextlib.contextmanager
-def _room_for(size: int) -> Iterator[None]:
+def _explaining_no_room(size: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -912,37 +921,38 @@ def _room_for(size: int) -> Iterator[None]:
 # The server process
 
 
-def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], str]:
-    """Starts a server that ends with this process, and returns it with its address."""
-    directory = ""
+def _start_server(authkey: bytes) -> tuple[str, Callable[[], None]]:
+    """Starts a server that ends with this process. Returns its address, and what stops it."""
+    import subprocess  # here: only whoever starts a server needs it
+
+    creator = os.getpid()
     try:
-        directory = mkdtemp(prefix="proxyfuture-")
-        address = os.path.join(directory, "socket")
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(address)
-            listener.listen(socket.SOMAXCONN)  # from now on, clients can connect
-            server = subprocess.Popen(
-                # A new interpreter, since a fork would hold our files and locks. It runs this
-                # file alone (-I -S), in a group of its own: Ctrl-C is meant for us.
-                [sys.executable, "-I", "-S", __file__, "serve", f"--creator={os.getpid()}"],
-                env={**os.environ, _AUTHKEY: authkey.hex()},  # a random key is no text
-                stdin=listener.fileno(),
-                process_group=0,
-            )
-    except BaseException as error:  # Ctrl-C, for instance
-        shutil.rmtree(directory, ignore_errors=True)
-        if not isinstance(error, OSError):
-            raise
+        with contextlib.ExitStack() as undo:
+            directory = mkdtemp(prefix="proxyfuture-")
+            undo.callback(shutil.rmtree, directory, ignore_errors=True)
+            address = os.path.join(directory, "socket")
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(address)
+                listener.listen(socket.SOMAXCONN)  # from now on, clients can connect
+                server = subprocess.Popen(
+                    # A new interpreter, since a fork would hold our files and locks. It runs this
+                    # file alone (-I -S), in a group of its own: Ctrl-C is meant for us.
+                    [sys.executable, "-I", "-S", __file__, "serve", f"--creator={creator}"],
+                    env={**os.environ, _AUTHKEY_VARIABLE: authkey.hex()},  # which may be no text
+                    stdin=listener.fileno(),
+                    process_group=0,
+                )
+            undo.pop_all()  # the directory stays
+    except OSError as error:
         raise ConnectorError(f"The server process cannot be started: {error}.") from error
-    return server, address
 
+    def stop() -> None:
+        if os.getpid() == creator:  # and not a forked child of it, when that ends
+            server.kill()
+            server.wait()
+            shutil.rmtree(directory, ignore_errors=True)
 
-def _kill_server(server: subprocess.Popen[bytes], address: str, creator: int) -> None:
-    if creator != os.getpid():  # a forked child ends, and has nothing to stop
-        return
-    server.kill()
-    server.wait()
-    shutil.rmtree(os.path.dirname(address), ignore_errors=True)
+    return address, stop
 
 
 def _serve(listener: socket.socket, authkey: bytes) -> None:
@@ -961,11 +971,12 @@ def _serve(listener: socket.socket, authkey: bytes) -> None:
         except OSError:  # too many files, until some client leaves
             time.sleep(0.1)
         except RuntimeError:  # too many threads
-            client.close()  # or this client would wait until another one comes
+            client.close()  # else it would stay open, and the client wait, until the next accept()
 
 
 def _serve_client(client: socket.socket, memory: LocalConnector, authkey: bytes) -> None:
-    lock = threading.Lock()  # the thread that sets a value answers those who wait for it
+    # Another client's thread, which sets the value, answers a `wait`: one at a time may send.
+    lock = threading.Lock()
 
     def answer(value: Any = None, error: str | None = None) -> None:
         with lock:
@@ -981,7 +992,7 @@ def _serve_client(client: socket.socket, memory: LocalConnector, authkey: bytes)
                 return threading.Thread(target=answer, args=(value,), daemon=True).start()
         answer(value)
 
-    # Who leaves, does not know the key, or talks nonsense ends here: there is nobody to tell.
+    # A client that leaves, has another authkey or talks nonsense ends here: nobody is left to tell.
     with contextlib.suppress(Exception):
         connection = _welcome(client, authkey)
         waited_for = ""
@@ -1056,7 +1067,7 @@ def main() -> None:
     serve = parser.add_subparsers(required=True).add_parser(
         "serve",
         help="keep values for all processes that know the authentication key",
-        epilog=f"The environment variable {_AUTHKEY} holds the authentication key.",
+        epilog=f"The environment variable {_AUTHKEY_VARIABLE} holds the authentication key.",
     )
     serve.add_argument(
         "address",
@@ -1067,9 +1078,9 @@ def main() -> None:
     )
     serve.add_argument("--creator", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    authkey = os.environ.get(_AUTHKEY)
+    authkey = os.environ.get(_AUTHKEY_VARIABLE)
     if not authkey:
-        parser.error(f"set {_AUTHKEY} to a secret that the server's clients know too.")
+        parser.error(f"set {_AUTHKEY_VARIABLE} to a secret that the server's clients know too.")
     if arguments.creator:
         return _serve_creator(arguments.creator, bytes.fromhex(authkey))
     try:
