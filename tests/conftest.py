@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copyreg
 import gc
+import multiprocessing.forkserver
 import multiprocessing.resource_tracker
 import multiprocessing.util
 import os
@@ -25,7 +26,7 @@ from processes import children, command
 # Seconds for what is ending anyway: a server looks twice a second whether its creator lives.
 ENDING = 5.0
 
-# One of each serves all that this process starts, and they end with it. They are multiprocessing's.
+# One of each serves all that this process starts, until it ends. They are multiprocessing's.
 SERVANTS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
 
@@ -111,7 +112,32 @@ def exceptions_pickle_as_python_has_it() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nothing_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def no_semaphore_is_leaked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fails if multiprocessing's resource tracker has something to complain about in the end.
+
+    It would say so on the standard error, after the last test, when nobody listens any more.
+    """
+    complaints = tmp_path_factory.mktemp("resource_tracker") / "complaints"
+    standard_error = os.dup(2)
+    with complaints.open("wb") as file:
+        os.dup2(file.fileno(), 2)
+    multiprocessing.resource_tracker.ensure_running()
+    os.dup2(standard_error, 2)
+    os.close(standard_error)
+    yield
+    gc.collect()  # what is garbage now is not leaked
+    # The tracker speaks when it ends, which is when nobody is left to use it. There is no public
+    # way to end the two, and CPython's own tests of multiprocessing do it like this.
+    multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    multiprocessing.resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
+    if complaint := complaints.read_text():
+        pytest.fail(complaint, pytrace=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_behind(
+    no_semaphore_is_leaked: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """Gives the tests a temporary directory of their own, and looks around when they are done.
 
     Of their own, so that other programs that use the library meanwhile are not blamed on them.
