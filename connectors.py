@@ -329,7 +329,8 @@ class LocalConnector(_Base[LocalKey]):
 
     def __init__(self) -> None:
         self._name = os.urandom(8).hex()
-        self._lock = threading.Lock()
+        # Reentrant, since a finalizer may set the future of a lost task in the midst of this.
+        self._lock = threading.RLock()
         self._values: dict[str, Any] = {}  # bytes; in a ManagerConnector's server, also files
         self._waiting: dict[str, list[Callable[[Any], object]]] = {}
         _local_connectors[self._name] = self
@@ -734,7 +735,7 @@ class ManagerConnector(_Base[ManagerKey]):
         self._pid = os.getpid()
 
     def _call(self, method: str, key: ManagerKey, value: Any = None) -> Any:
-        """Has the server's `LocalConnector` do something, and returns its answer."""
+        """Makes the server's `LocalConnector` do something, and returns its answer."""
         name = self._checked_id(key)
         with self._connection() as connection:
             _send(connection, (method, name), value)
@@ -860,10 +861,17 @@ def _limit(peer: socket.socket, receiving: int) -> None:
         peer.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
     if peer.family != socket.AF_UNIX:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # send small answers at once
-        # Ask a machine that is silent whether it is still there.
+        # Ask a machine that is silent whether it is still there. The last option is for what it
+        # has not confirmed: meanwhile the kernel does not ask, and would go on for 15 minutes.
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, number in ("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4):
-            if hasattr(socket, name):  # the first has another name on macOS
+        options = {
+            "TCP_KEEPIDLE": 10,
+            "TCP_KEEPINTVL": 5,
+            "TCP_KEEPCNT": 4,
+            "TCP_USER_TIMEOUT": _PATIENCE * 1000,
+        }
+        for name, number in options.items():
+            if hasattr(socket, name):  # macOS does not have all of them
                 peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), number)
 
 
@@ -932,6 +940,7 @@ def _start_server(authkey: bytes) -> tuple[str, Callable[[], None]]:
             undo.callback(shutil.rmtree, directory, ignore_errors=True)
             address = os.path.join(directory, "socket")
             with socket.socket(socket.AF_UNIX) as listener:
+                listener.settimeout(None)  # else, with setdefaulttimeout(), the server would poll
                 listener.bind(address)
                 listener.listen(socket.SOMAXCONN)  # from now on, clients can connect
                 server = subprocess.Popen(
@@ -1014,6 +1023,7 @@ def _serve_client(client: socket.socket, memory: LocalConnector, authkey: bytes)
                         answer()
                 else:
                     answer(getattr(memory, method)(LocalKey(name)))
+                del value  # or it would stay until the next request, even if somebody evicts it
         finally:
             memory._forget(waited_for, deliver)
             with lock:  # or an answer could go to whoever gets the same file descriptor next

@@ -556,7 +556,7 @@ class _Fetch(NamedTuple):
             ) from error
         if self.evict:
             # If that fails, what is stored takes room for longer. But the proxy has its value.
-            with contextlib.suppress(ConnectorError):
+            with contextlib.suppress(Exception):
                 self.store.evict(self.key)
         return value
 

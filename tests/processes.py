@@ -7,6 +7,7 @@ at. Then there is nothing to tell about it, which is no error.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,13 @@ def is_running(process_id: int) -> bool:
 def open_files_and_threads(process_id: int) -> tuple[int, int]:
     process = Path(f"/proc/{process_id}")
     return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+
+
+def times_scheduled(process_id: int) -> int:
+    """Returns how often the threads of a process were woken to do something."""
+    statuses = map(_text, Path(f"/proc/{process_id}/task").glob("*/status"))
+    counts = (re.findall(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.M) for text in statuses)
+    return sum(int(count) for found in counts for count in found)
 
 
 def resident_memory(process_id: int) -> int:

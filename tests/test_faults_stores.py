@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import pickle
 import resource
 import signal
 import socket
+import struct
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +28,7 @@ import pytest
 from conformance import LARGE, LIMIT, SETTLING, in_thread
 from faults import ALL_KINDS, PROMPT, SHARED_KINDS, Nursery, Opened, spawn
 from processes import is_running, needs_proc, state
-from test_manager_connector import eventually
+from test_manager_connector import eventually, serving
 
 import connectors
 from connectors import ConnectorError, FileConnector, ManagerConnector
@@ -398,6 +401,60 @@ def test_a_wait_outlasts_a_pause_of_the_server(medium: Opened) -> None:
         assert not any(waiter.done() for waiter in waiters)
     setter.result(LIMIT)
     assert [waiter.result(LIMIT) for waiter in waiters] == ["value", "value"]
+
+
+# A network that goes away
+
+
+def set_loopback(up: bool) -> None:
+    """Switches the network of this process on or off, as `ip link set lo up` does."""
+    request = struct.pack("16sH14x", b"lo", 1 if up else 0)  # IFF_UP
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, request)  # SIOCSIFFLAGS
+
+
+def lose_the_network(patience: int) -> None:
+    """Run in a network of its own: prints after how many seconds waiters were told it is gone."""
+    set_loopback(up=True)
+    connectors._PATIENCE = patience
+    with serving() as (_, address), Store("far", ManagerConnector.connect(address)) as store:
+        futures: list[ProxyFuture[Any]] = [store.future() for _ in range(2)]
+        assert not any(in_thread(future.done).result(LIMIT) for future in futures)
+        waiting = in_thread(end_of_wait, futures[0], "result")
+        time.sleep(5 * SETTLING)
+        since = time.monotonic()
+        set_loopback(up=False)
+        begins_to_wait = in_thread(end_of_wait, futures[1], "result")
+        for waiter in begins_to_wait, waiting:
+            end = waiter.result(3 * LIMIT)
+            assert isinstance(end.error, ConnectorError), end
+            assert "does not answer" in str(end.error)
+            print(end.at - since, flush=True)
+        store.close()
+
+
+@pytest.mark.timeout(90)
+def test_waiters_are_told_when_the_network_is_gone_also_if_they_begin_to_wait_then(
+    known_key: None, reached: Callable[..., None]
+) -> None:
+    unshare = ["unshare", "--map-root-user", "--net"]
+    try:
+        subprocess.run([*unshare, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no network can be made here: {error}")
+    program = "import test_faults_stores; test_faults_stores.lose_the_network(patience=1)"
+    process = subprocess.run(
+        [*unshare, sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=4 * LIMIT,
+    )
+    assert process.stderr == ""
+    began_after, waited_before = map(float, process.stdout.split())
+    reached(began_after=round(began_after, 1), waited_before=round(waited_before, 1))
+    assert began_after < PROMPT
+    assert waited_before < 35
 
 
 # A server that has no room

@@ -559,10 +559,11 @@ def test_a_proxy_may_remove_the_result_once_it_has_it(store: Store) -> None:
     assert proxy.upper() == "VALUE"
 
 
-def test_a_proxy_has_the_result_also_if_it_cannot_be_removed() -> None:
+@pytest.mark.parametrize("error", [ConnectorError("This is read-only."), OSError("no answer")])
+def test_a_proxy_has_the_result_also_if_it_cannot_be_removed(error: Exception) -> None:
     class ReadOnlyConnector(LocalConnector):
         def evict(self, key: LocalKey) -> None:
-            raise ConnectorError("This is read-only.")
+            raise error
 
     with Store("test", ReadOnlyConnector()) as store:
         future: ProxyFuture[str] = store.future()

@@ -178,6 +178,30 @@ def test_abandoned_waits_for_a_key_that_others_wait_for_leave_nothing_behind(
     assert waiter.result(LIMIT) == b"value"
 
 
+def test_a_finalizer_may_set_a_value_at_any_moment(connector: LocalConnector) -> None:
+    """Finalizers and signal handlers run between any two lines: here, between all of them."""
+    keys = []
+
+    def finalize(*_: object) -> Any:
+        keys.append(connector.put(b"The task was lost."))
+        return finalize
+
+    def use_connector() -> None:
+        key = connector.new_key()
+        sys.settrace(finalize)
+        try:
+            assert connector.wait(key, 0) is None
+            connector.set(key, b"value")
+            assert connector.wait(key) == b"value"
+            connector.evict(key)
+        finally:
+            sys.settrace(None)
+
+    in_thread(use_connector).result(LIMIT)
+    assert len(keys) > 20
+    assert all(connector.exists(key) for key in keys)
+
+
 def test_evicted_values_leave_nothing_behind(connector: LocalConnector) -> None:
     def evict(times: int) -> None:
         for _ in range(times):

@@ -24,10 +24,17 @@ from typing import Any
 
 import pytest
 from conformance import LARGE, LIMIT, SETTLING, bytes_waited_for, in_thread, is_stored, some_bytes
-from processes import children, is_running, needs_proc, open_files_and_threads, resident_memory
+from processes import (
+    children,
+    is_running,
+    needs_proc,
+    open_files_and_threads,
+    resident_memory,
+    times_scheduled,
+)
 
 import connectors
-from connectors import ConnectorError, ManagerConnector, ManagerKey
+from connectors import AlreadySetError, ConnectorError, ManagerConnector, ManagerKey
 
 AUTHKEY_VARIABLE = "PROXYFUTURE_AUTHKEY"
 AUTHKEY = "a key that the tests know"
@@ -709,6 +716,23 @@ def test_a_default_timeout_of_the_programs_sockets_disturbs_no_call(
         assert waiter.result(LIMIT) == connector.get(key) == value
 
 
+@needs_proc
+@pytest.mark.usefixtures("default_timeout")
+def test_a_default_timeout_of_the_programs_sockets_lets_the_server_sleep() -> None:
+    before_server = children()
+    with ManagerConnector() as connector:
+        (server,) = children() - before_server
+        connector.put(b"value")
+
+        def turns_in_two_seconds() -> int:
+            before = times_scheduled(server)
+            time.sleep(2)
+            return times_scheduled(server) - before
+
+        # Twice a second it looks whether its creator lives. To poll for clients would take 20 more.
+        assert eventually(lambda: turns_in_two_seconds() < 12)
+
+
 def test_more_threads_than_connections_are_kept_get_their_own_answers(
     connector: ManagerConnector,
 ) -> None:
@@ -913,3 +937,26 @@ def test_an_evicted_large_value_takes_no_memory(
         connector.evict(connector.put(some_bytes(LARGE)))
     assert eventually(lambda: open_files_and_threads(server) == before)
     assert resident_memory(server) < 20 * LARGE
+
+
+@needs_proc
+@pytest.mark.usefixtures("known_key")
+@pytest.mark.parametrize("too_late", [False, True], ids=["evicted-by-another", "set-too-late"])
+def test_a_large_value_that_is_not_stored_takes_no_memory_while_its_setter_does_nothing(
+    connector_anywhere: tuple[ManagerConnector, int], too_late: bool
+) -> None:
+    connector, server = connector_anywhere
+    key, value = connector.new_key(), bytes(10 * LARGE)
+    with ManagerConnector.connect(connector.config()["address"]) as another:
+        if too_late:
+            another.set(key, b"value")
+        assert connector.exists(key) is another.exists(key)  # now each has its connection
+        files, memory = open_files_and_threads(server), resident_memory(server)
+        if too_late:
+            with pytest.raises(AlreadySetError):
+                connector.set(key, value)
+        else:
+            connector.set(key, value)
+            another.evict(key)
+        assert eventually(lambda: open_files_and_threads(server) == files)
+        assert eventually(lambda: resident_memory(server) < memory + len(value) // 2)
