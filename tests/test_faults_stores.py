@@ -417,20 +417,20 @@ def lose_the_network(patience: int) -> None:
     """Run in a network of its own: prints after how many seconds waiters were told it is gone."""
     set_loopback(up=True)
     connectors._PATIENCE = patience
-    with serving() as (_, address), Store("far", ManagerConnector.connect(address)) as store:
-        futures: list[ProxyFuture[Any]] = [store.future() for _ in range(2)]
-        assert not any(in_thread(future.done).result(LIMIT) for future in futures)
-        waiting = in_thread(end_of_wait, futures[0], "result")
+    with serving() as (_, address):
+        first, second = (  # two, since each has a connection now
+            Store(name, ManagerConnector.connect(address)) for name in ("first", "second")
+        )
+        waiting = in_thread(end_of_wait, first.future(), "result")
         time.sleep(5 * SETTLING)
         since = time.monotonic()
         set_loopback(up=False)
-        begins_to_wait = in_thread(end_of_wait, futures[1], "result")
+        begins_to_wait = in_thread(end_of_wait, second.future(), "result")
         for waiter in begins_to_wait, waiting:
-            end = waiter.result(3 * LIMIT)
+            end = waiter.result(2 * LIMIT)
             assert isinstance(end.error, ConnectorError), end
             assert "does not answer" in str(end.error)
             print(end.at - since, flush=True)
-        store.close()
 
 
 @pytest.mark.timeout(90)
