@@ -390,6 +390,7 @@ class ProxyFuture(Generic[T]):
 
         Args:
             timeout: How many seconds the proxy's first use waits at most; `None` has no limit.
+                Threads that share a proxy take turns, so one may wait for those before it, too.
             evict: Whether to remove the result from the store once the proxy has it. For a
                 result with one consumer.
 

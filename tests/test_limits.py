@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
+import rlcompleter
 import subprocess
 import sys
 from pathlib import Path
@@ -23,10 +26,16 @@ class Row(NamedTuple):
     line: str
     answer: str
     instead: str
+    over_since: int  # the first Python 3 where there is no difference
+
+
+def first_without_difference(row: str) -> int:
+    [minor] = re.findall(r"before Python 3\.(\d+)", row) or ["99"]
+    return int(minor)
 
 
 ROWS = [
-    Row(*re.findall(r"`(.*?)`", row))
+    Row(*re.findall(r"`(.*?)`", row), over_since=first_without_difference(row))
     for row in re.findall(r"^\| (`.*) \|$", PAGE, re.MULTILINE)
     if not row.startswith("`t`")
 ]
@@ -49,7 +58,7 @@ def test_a_line_shows_the_difference_and_the_way_around_it(row: Row) -> None:
     target = eval(row.target, vars(limits))
     proxy = Proxy(lambda: target)
     plain = outcome(row.line, target, target)
-    if row.line == "memoryview(p)" and sys.version_info >= (3, 12):
+    if sys.version_info >= (3, row.over_since):
         assert outcome(row.line, target, proxy) == plain
     else:
         assert outcome(row.line, target, proxy) == eval(row.answer, vars(limits)) != plain
@@ -69,6 +78,34 @@ def test_a_class_pattern_matches_and_so_does_a_class_behind_a_proxy() -> None:
     assert limits.kind(Proxy(lambda: "text")) == "a string"
     assert isinstance(1, Proxy(lambda: int))  # type: ignore[arg-type]  # the proxy of a class
     assert issubclass(bool, Proxy(lambda: int))  # type: ignore[arg-type]  # the same
+
+
+LOOKS: dict[str, bool] = {
+    "repr(p)": False,
+    "logging.info(repr(p))": False,
+    'f"{p!r}"': False,
+    "str(p)": True,
+    "print(p)": True,
+    'f"{p}"': True,
+    'logging.info("%r", p)': True,
+    'rlcompleter.Completer({"p": p}).complete("p.u", 0)': True,
+}
+
+
+@pytest.mark.parametrize(("look", "waits"), LOOKS.items())
+def test_who_looks_at_a_proxy_waits_or_does_not(look: str, waits: bool) -> None:
+    class Waits(BaseException):
+        """In place of waiting."""
+
+    def factory() -> str:
+        raise Waits
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setattr(logging.root, "level", logging.INFO)
+        if waits:
+            stack.enter_context(pytest.raises(Waits))
+        eval(look, {"logging": logging, "rlcompleter": rlcompleter, "p": Proxy(factory)})
+    assert f"`{look}`" in PAGE or "rlcompleter" in look  # which the page calls the Tab key
 
 
 def test_adding_to_a_proxy_changes_a_list_in_place_and_replaces_a_number() -> None:

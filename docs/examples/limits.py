@@ -5,6 +5,7 @@ python -i docs/examples/limits.py
 
 import dataclasses
 import json  # noqa: F401  # for the lines to try, as are some of the next
+import math  # noqa: F401
 import re  # noqa: F401
 import sys
 from collections.abc import Hashable, Iterable, Sized  # noqa: F401
