@@ -22,11 +22,11 @@ PAGE = (Path(__file__).parents[1] / "docs" / "limits.md").read_text()
 
 
 class Row(NamedTuple):
+    over_since: int  # the first Python 3 where there is no difference
     target: str
     line: str
     answer: str
     instead: str
-    over_since: int  # the first Python 3 where there is no difference
 
 
 def first_without_difference(row: str) -> int:
@@ -35,7 +35,7 @@ def first_without_difference(row: str) -> int:
 
 
 ROWS = [
-    Row(*re.findall(r"`(.*?)`", row), over_since=first_without_difference(row))
+    Row(first_without_difference(row), *re.findall(r"`(.*?)`", row))
     for row in re.findall(r"^\| (`.*) \|$", PAGE, re.MULTILINE)
     if not row.startswith("`t`")
 ]
