@@ -283,12 +283,13 @@ class Store:
             value = self._deserializer(data if self._deserializer is _unpickled else bytes(data))
         except Exception as cause:
             raise SerializationError(
-                f"The {len(data)} bytes under {key} cannot be deserialized: {_described(cause)}. They are "
-                "damaged, or were made by another serializer, or need a module missing here."
+                f"The {len(data)} bytes under {key} cannot be deserialized: {_described(cause)}. "
+                "They are damaged, or were made by another serializer, or need a module missing here."
             ) from cause
         self._cache[key] = value
         if len(self._cache) > self._cache_size:
-            try:  # noqa: SIM105  # contextlib.suppress() would cost a woken consumer a tenth of its time
+            # Not contextlib.suppress(), which would cost a woken consumer a tenth of its time.
+            try:  # noqa: SIM105
                 self._cache.popitem(last=False)
             except KeyError:  # another thread has emptied it
                 pass
@@ -518,8 +519,8 @@ class ProxyFuture(Generic[T]):
     def _awaited_unless_cancelled(self, follower: Future[T]) -> _Outcome:
         outcome, seconds = None, 1
         while outcome is None and not follower.cancelled():
-            # For some seconds, to notice then that nobody is interested any more. For longer each
-            # time, since a connector that polls looks often when a wait begins.
+            # Some seconds at a time, to notice that nobody is interested any more; but ever more of
+            # them, since a connector that polls looks often when a wait begins.
             outcome = self._store._outcome(self.key, self._store._wait, seconds)
             seconds = min(2 * seconds, 60)
         return outcome or (None, None)
@@ -704,7 +705,7 @@ class Proxy(Generic[T]):
 
     __slots__ = ("__factory__", "__target__", "__target_type__", "__weakref__")
 
-    # The slot __target__ is empty at first, so who reads it makes Python ask __getattr__, which
+    # The slot __target__ is empty at first. To read it then makes Python ask __getattr__, which
     # fills it. From then on, self.__target__ is as fast as an attribute can be.
     __target__: Any
     __factory__: Callable[[], T]
@@ -937,9 +938,9 @@ def _checked_proxy(proxy: object) -> Proxy[Any]:
     raise TypeError(f"proxy must be a Proxy, not a {type(proxy).__name__}.")
 
 
-# Whoever resolves a proxy holds its lock. The locks are here, by the id of the proxy, rather than in
-# the proxies, so that a forked child can drop those which threads of its parent hold.
-# Reentrant, since a factory may use its own proxy, which shall be an error rather than a deadlock.
+# Whoever resolves a proxy holds its lock. The locks are here, by the id of the proxy, rather than
+# in the proxies, so that a forked child can drop those which threads of its parent hold. They are
+# reentrant, since a factory may use its own proxy, which shall be an error and not a deadlock.
 _locks: dict[int, threading.RLock] = {}
 os.register_at_fork(after_in_child=_locks.clear)
 
