@@ -1,7 +1,7 @@
 """Connectors: where the bytes of a value wait until somebody asks for them.
 
 A connector keeps bytes under keys. A key can be handed out before its bytes exist
-(`new_key`), is filled once (`set`), and wakes whoever waits for it (`wait`):
+(`new_key`), is filled once (`set`), and can be waited for (`wait`):
 
     >>> connector = LocalConnector()
     >>> key = connector.new_key()
@@ -13,7 +13,7 @@ A connector keeps bytes under keys. A key can be handed out before its bytes exi
 
 The interfaces come first. They are `typing.Protocol`s in three steps, each step one more
 promise: `Connector` keeps values, `DeferrableConnector` has keys that are filled later, and
-`WaitableConnector` wakes its waiters. Nobody has to inherit from them: any class of the right
+`WaitableConnector` waits for one. Nobody has to inherit from them: any class of the right
 shape works. The method names are those of ProxyStore's connectors.
 
 Then three connectors implement all three steps, each for a wider circle of users:
@@ -144,10 +144,10 @@ class DeferrableConnector(Connector[KeyT], Protocol[KeyT]):
 
 @runtime_checkable
 class WaitableConnector(DeferrableConnector[KeyT], Protocol[KeyT]):
-    """A connector that can wait for a key, and wakes the waiter when it is set."""
+    """A connector that can wait until a key is set, in the best way that its medium has."""
 
     def wait(self, key: KeyT, timeout: float | None = None) -> BytesLike | None:
-        """Blocks until `key` is set and returns its bytes, in one step.
+        """Blocks until `key` is set, then returns its bytes.
 
         Args:
             key: The key to wait for.
@@ -186,7 +186,8 @@ def poll(attempt: Callable[[], BytesLike | None], timeout: float | None = None) 
     """Calls `attempt` until it returns bytes. That is how to wait where nobody wakes the waiter.
 
     Each pause is 2 % of the time waited so far, but at least 0.2 ms and at most 15 ms. So a
-    waiter is late by 15 ms at most, and a long wait takes 65 attempts per second.
+    waiter is late by at most 15 ms and one attempt, and a long wait takes about 65 attempts per
+    second.
 
     Args:
         attempt: What to call. It returns `None` as long as there is nothing.
@@ -271,7 +272,7 @@ class _Base(WaitableConnector[OwnKeyT]):
         return f"<{type(self).__name__} {config}>"
 
     def _checked_id(self, key: OwnKeyT) -> str:
-        """Checks that the connector is open and the key is its own. Returns the key's id."""
+        """Checks that the connector is open and the key of its kind. Returns the key's id."""
         self._check_open()
         if isinstance(key, self._key_type) and isinstance(key.id, str):
             return key.id
@@ -329,7 +330,7 @@ class LocalConnector(_Base[LocalKey]):
 
     def __init__(self) -> None:
         self._name = os.urandom(8).hex()
-        # Reentrant, since a finalizer may set the future of a lost task in the midst of this.
+        # Reentrant, since a finalizer may run, and set a key, while its thread holds the lock.
         self._lock = threading.RLock()
         self._values: dict[str, Any] = {}  # bytes; in a ManagerConnector's server, also files
         self._waiting: dict[str, list[Callable[[Any], object]]] = {}
@@ -475,13 +476,13 @@ class FileConnector(_Base[FileKey]):
 
     _key_type = FileKey
     _id_pattern = re.compile("[0-9a-f]{32}")
+    _creator: int | None = None  # the process that made the directory
 
     @_explained
     def __init__(self, store_dir: str | os.PathLike[str]) -> None:
         if not isinstance(store_dir, str | os.PathLike):
             raise TypeError(f"store_dir must be a path, not {type(store_dir).__name__}.")
         self._store_dir = os.fsdecode(store_dir)
-        self._creator: int | None = None
         if store_dir:  # abspath() would take an empty path, which nobody means, for "here"
             self._store_dir = os.path.abspath(self._store_dir)
         with contextlib.suppress(FileExistsError):
@@ -494,6 +495,7 @@ class FileConnector(_Base[FileKey]):
         path = self._path(key)
         try:
             with open(path, "rb") as file:
+                # Not file.read(): from a bytearray, an array is loaded without another copy.
                 value = bytearray(os.stat(file.fileno()).st_size)
                 file.readinto(value)
                 return value
@@ -538,13 +540,13 @@ class FileConnector(_Base[FileKey]):
 
         def attempt() -> BytesLike | None:
             # `get` raises an error if the connector is closed, or key or directory are not as they
-            # should be. `access` costs half, so it is enough for 49 of 50 looks.
+            # should be. `access` costs half as much, so 49 of 50 looks make do with it.
             if next(looks) % 50 == 0 or self._ended or os.access(path, os.F_OK):
                 return self.get(key)
             return None
 
         found = poll(attempt, timeout)
-        return self.get(key) if found is None else found  # no timeout where there is an error
+        return self.get(key) if found is None else found  # an error must not pass for a timeout
 
     def config(self) -> dict[str, Any]:
         return {"store_dir": self._store_dir}
@@ -555,7 +557,6 @@ class FileConnector(_Base[FileKey]):
         # empty one would turn an error into a wait without end.
         connector = cls.__new__(cls)
         connector._store_dir = _entry(config, "store_dir")
-        connector._creator = None
         return connector
 
     @_explained
@@ -617,10 +618,10 @@ class FileConnector(_Base[FileKey]):
 class ManagerConnector(_Base[ManagerKey]):
     """Keeps values in a server process, in the manner of `multiprocessing`'s managers.
 
-    This connector starts the server, and the server ends with it, even if this process is
-    killed. All processes that this one starts with `multiprocessing` can use copies of it. For
-    processes without a common parent, run `python -m connectors serve HOST:PORT` and `connect`
-    to it.
+    Without an `address`, this connector starts the server, which ends with it, even if this
+    process is killed. All processes that this one starts with `multiprocessing` can use copies of
+    it. For processes without a common parent, run `python -m connectors serve HOST:PORT` and
+    `connect` to it.
 
     The server hosts a `LocalConnector`: a value that arrives is sent on to its waiters at
     once. On Linux, large values travel through a Unix socket as open files in memory, of which
@@ -629,6 +630,7 @@ class ManagerConnector(_Base[ManagerKey]):
     Client and server prove to each other that they know the same authentication key. It is in
     the environment variable `PROXYFUTURE_AUTHKEY`, or without one, it is this process's, which
     child processes inherit (`multiprocessing.current_process().authkey`). It is never pickled.
+    What travels is not encrypted.
 
     Args:
         address: Of a server that runs already, to be reached at the first use. `connect` also
@@ -661,8 +663,9 @@ class ManagerConnector(_Base[ManagerKey]):
 
         Args:
             address: `(host, port)`, or the path of a Unix socket.
-            authkey: The server's authentication key. By default the environment variable
-                `PROXYFUTURE_AUTHKEY`, or without one, this process's key.
+            authkey: The server's authentication key, for this process: a copy elsewhere has the
+                default there, which is the environment variable `PROXYFUTURE_AUTHKEY`, or without
+                one, the process's key.
 
         Raises:
             TypeError: `authkey` is not bytes.
@@ -673,7 +676,7 @@ class ManagerConnector(_Base[ManagerKey]):
             raise TypeError(f"authkey must be bytes, not {type(authkey).__name__}.")
         if authkey == b"":
             raise ValueError("authkey must not be empty: everybody knows that key.")
-        connector = cls(_checked_address(address))
+        connector = cls(_checked_address(address))  # checked, since None would start a server
         connector._authkey = authkey
         connector._idle.append(connector._dial())
         return connector
@@ -740,7 +743,7 @@ class ManagerConnector(_Base[ManagerKey]):
         with self._connection() as connection:
             _send(connection, (method, name), value)
             error, answer = _receive(connection)
-        if error:
+        if error:  # the server sends no other one
             raise AlreadySetError(error)
         return answer
 
@@ -782,9 +785,9 @@ class ManagerConnector(_Base[ManagerKey]):
 
     def _unreachable(self, error: Exception) -> ConnectorError:
         return ConnectorError(
-            f"The server at {self._address!r} does not answer: {error!r}. A ManagerConnector's "
-            "server ends with the process that created it, and serves this machine. For one that "
-            "lasts, or serves others, run `python -m connectors serve HOST:PORT`."
+            f"The server at {self._address!r} does not answer: {error!r}. The server of a "
+            "ManagerConnector() ends with it, and serves only this machine. For one that lasts, or "
+            "serves others, run `python -m connectors serve HOST:PORT`."
         )
 
 
@@ -793,14 +796,14 @@ Address = tuple[str, int] | str
 # The environment variable with an authentication key for processes that have no common parent.
 _AUTHKEY_VARIABLE = "PROXYFUTURE_AUTHKEY"
 
-# Values of this many bytes are large. Smaller ones fit into a socket's buffer.
+# Values of this many bytes or more are large. Smaller ones fit into a socket's buffer.
 _LARGE = 64 * 1024
 
 _HAS_FILES_IN_MEMORY = hasattr(os, "memfd_create")
 
-# How a reader maps a file in memory. It may change what it sees, which copies the pages that it
-# changes. Before Python 3.13, a map would keep the file open for as long as there is a part of the
-# value. So there it is read-only, and whoever wants more than to look makes a copy.
+# How a reader maps a file in memory. The reader may change what it sees, and only the pages that it
+# changes are copied. Before Python 3.13, a map keeps its file open, of which there can be few. So
+# there it is read-only: a store then copies arrays out of it, and map and file can go.
 _MAP: dict[str, Any] = {"access": mmap.ACCESS_READ}
 if sys.version_info >= (3, 13):
     _MAP = {"access": mmap.ACCESS_COPY, "trackfd": False}
@@ -830,7 +833,7 @@ def _dial(address: Address, authkey: bytes) -> Connection:
         client = socket.create_connection(address, _PATIENCE)
     with client:
         client.settimeout(None)  # it may have one from create_connection() or setdefaulttimeout()
-        _limit(client, receiving=_PATIENCE)
+        _limit(client, read_seconds=_PATIENCE)
         if isinstance(address, str):
             client.connect(address)  # within the limit, since a frozen server does not accept
         connection = Connection(os.dup(client.fileno()))
@@ -842,27 +845,27 @@ def _dial(address: Address, authkey: bytes) -> Connection:
 def _welcome(client: socket.socket, authkey: bytes) -> Connection:
     """The server's end of `_dial`."""
     with client:
-        _limit(client, receiving=_PATIENCE)
+        _limit(client, read_seconds=_PATIENCE)
         connection = Connection(os.dup(client.fileno()))
         deliver_challenge(connection, authkey)
         answer_challenge(connection, authkey)
-        _limit(client, receiving=0)  # no limit: between calls, clients are silent
+        _limit(client, read_seconds=0)  # no limit: between calls, clients are silent
     return connection
 
 
-def _limit(peer: socket.socket, receiving: int) -> None:
-    """Makes the kernel end each read after that many seconds, and each write after `_PATIENCE`.
+def _limit(peer: socket.socket, read_seconds: int) -> None:
+    """Makes the kernel give up a read after so long (0: never), and a write after `_PATIENCE`.
 
     A server that is frozen, or a stranger that listens and never answers, would block every
     call for ever otherwise, where only `wait` may block. Unlike `settimeout`, this holds for
     `Connection`, too.
     """
-    for option, seconds in (socket.SO_SNDTIMEO, _PATIENCE), (socket.SO_RCVTIMEO, receiving):
-        peer.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
+    for option, seconds in (socket.SO_SNDTIMEO, _PATIENCE), (socket.SO_RCVTIMEO, read_seconds):
+        peer.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))  # a timeval of C
     if peer.family != socket.AF_UNIX:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # send small answers at once
-        # Ask a machine that is silent whether it is still there. The last option is for what it
-        # has not confirmed: meanwhile the kernel does not ask, and would go on for 15 minutes.
+        # Ask a machine that is silent whether it is still there. While it has not confirmed what
+        # was sent, the kernel does not ask but sends again, for 15 minutes without the last option.
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         options = {
             "TCP_KEEPIDLE": 10,
@@ -947,7 +950,10 @@ def _start_server(authkey: bytes) -> tuple[str, Callable[[], None]]:
                     # A new interpreter, since a fork would hold our files and locks. It runs this
                     # file alone (-I -S), in a group of its own: Ctrl-C is meant for us.
                     [sys.executable, "-I", "-S", __file__, "serve", f"--creator={creator}"],
-                    env={**os.environ, _AUTHKEY_VARIABLE: authkey.hex()},  # which may be no text
+                    env={
+                        **os.environ,
+                        _AUTHKEY_VARIABLE: authkey.hex(),
+                    },  # random bytes are no text
                     stdin=listener.fileno(),
                     process_group=0,
                 )
@@ -984,7 +990,7 @@ def _serve(listener: socket.socket, authkey: bytes) -> None:
 
 
 def _serve_client(client: socket.socket, memory: LocalConnector, authkey: bytes) -> None:
-    # Another client's thread, which sets the value, answers a `wait`: one at a time may send.
+    # A `wait` is answered by the thread of whoever sets the value. One thread at a time may send.
     lock = threading.Lock()
 
     def answer(value: Any = None, error: str | None = None) -> None:
@@ -997,7 +1003,7 @@ def _serve_client(client: socket.socket, memory: LocalConnector, authkey: bytes)
     def deliver(value: Any) -> None:
         # A client may be slow to read a large value. The one who set it shall not wait for that.
         if isinstance(value, bytes) and len(value) >= _LARGE:
-            with contextlib.suppress(RuntimeError, MemoryError):  # there can be no more threads
+            with contextlib.suppress(RuntimeError, MemoryError):  # if no thread can start, this one
                 return threading.Thread(target=answer, args=(value,), daemon=True).start()
         answer(value)
 
@@ -1021,7 +1027,7 @@ def _serve_client(client: socket.socket, memory: LocalConnector, authkey: bytes)
                         answer(error=str(error))
                     else:
                         answer()
-                else:
+                else:  # get, exists or evict; whoever knows the key can run anything, by a pickle
                     answer(getattr(memory, method)(LocalKey(name)))
                 del value  # or it would stay until the next request, even if somebody evicts it
         finally:

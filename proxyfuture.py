@@ -98,9 +98,9 @@ class Store:
         name: A part of the configuration. It tells apart stores that are alike otherwise, but not
             their keys: stores that share a connector share its values.
         connector: Where the bytes go. It is closed with the store.
-        serializer: Turns an object into bytes; by default `pickle`, highest protocol. For a
-            store that travels, a function that can be pickled, always into the same bytes: it is
-            a part of the configuration.
+        serializer: Turns an object into bytes; by default `pickle`, highest protocol. If the
+            store is to travel, a function that can be pickled, always into the same bytes: it is
+            a part of the configuration. Exceptions are pickled whatever the serializer.
         deserializer: Turns these bytes into an object again.
         cache_size: How many objects to keep in this process, the most recently used ones. Whoever
             asks for the key of one gets that same object. 0 keeps none.
@@ -155,9 +155,9 @@ class Store:
         """Returns a future whose result this store will keep.
 
         Args:
-            target_type: The class of the result. With it, `isinstance(proxy, ...)` can answer
-                before there is a result, also to an engine such as Dask, which inspects the
-                arguments of its tasks; and `set_result` refuses anything else.
+            target_type: The class of the result. With it, `isinstance(proxy, ...)` answers before
+                there is a result, for instance when an engine such as Dask inspects the arguments
+                of its tasks; and `set_result` refuses anything else.
 
         Raises:
             NotImplementedError: The connector cannot hand out keys before their values.
@@ -261,7 +261,10 @@ class Store:
         """Waits for what `key` will hold: a value and no exception, or the reverse."""
         outcome = self._outcome(key, self._wait, checked_timeout(timeout))
         if outcome is None:
-            raise TimeoutError(f"Nothing was set under {key} within {timeout} seconds.")
+            raise TimeoutError(
+                f"There was nothing under {key} within {timeout} seconds. It is not set yet, or it "
+                "was evicted."
+            )
         return outcome
 
     def _outcome(
@@ -284,7 +287,7 @@ class Store:
         except Exception as cause:
             raise SerializationError(
                 f"The {len(data)} bytes under {key} cannot be deserialized: {_described(cause)}. "
-                "They are damaged, or were made by another serializer, or need a module missing here."
+                "They are damaged, were made by another serializer, or need a module missing here."
             ) from cause
         self._cache[key] = value
         if len(self._cache) > self._cache_size:
@@ -309,8 +312,8 @@ class Store:
             )
         if _is_error(data):
             raise SerializationError(
-                f"serializer made bytes of a {type(obj).__name__} that begin as only those of an "
-                "exception may. Put something before them, and have deserializer take it off."
+                f"serializer turned a {type(obj).__name__} into bytes that begin as those of a "
+                "stored exception. Let serializer put a byte before, and deserializer remove it."
             )
         return data
 
@@ -335,7 +338,9 @@ def _identified(function: Callable[[Any], Any] | None) -> object:
         return None
     try:  # not the function itself: a functools.partial, for one, is unpickled as a new object
         return pickle.dumps(function)
-    except Exception:  # pickle knows functions by name; engines bring along some that have none
+    except Exception:
+        # Pickle finds functions by name, and an engine may bring along one that has none here. Two
+        # of the same place, such as lambdas, count as one.
         return getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
 
 
@@ -681,7 +686,7 @@ class Proxy(Generic[T]):
     """An object that behaves as another one, its target, which it gets at its first use.
 
     The special methods that Python lets a class define are here, and each hands its operation to
-    the target; `__getattr__` does the rest. (What cannot be handed on stands in docs/limits.md.)
+    the target; `__getattr__` does the rest. (What cannot be handed on is listed in docs/limits.md.)
     A proxy pickles as its factory.
 
         >>> proxy = Proxy(lambda: [1, 2])
@@ -705,7 +710,7 @@ class Proxy(Generic[T]):
 
     __slots__ = ("__factory__", "__target__", "__target_type__", "__weakref__")
 
-    # The slot __target__ is empty at first. To read it then makes Python ask __getattr__, which
+    # The slot __target__ is empty at first. Reading it then makes Python ask __getattr__, which
     # fills it. From then on, self.__target__ is as fast as an attribute can be.
     __target__: Any
     __factory__: Callable[[], T]
@@ -724,7 +729,7 @@ class Proxy(Generic[T]):
             if name == "__target__":
                 return _resolved(self)
             if _surely_lacks(self, name):
-                raise AttributeError(f"A {self.__target_type__!r} has no {name!r}.")
+                raise AttributeError(f"The proxy's target type has no attribute {name!r}.")
         return getattr(self.__target__, name)
 
     # fmt: off
@@ -854,7 +859,7 @@ class Proxy(Generic[T]):
         return dir(self.__target__ if is_resolved(self) else self.__target_type__ or Proxy)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Proxy[int](...) would set __orig_class__, which is about the proxy. It ignores this error.
+        # Proxy[int](...) sets __orig_class__, which is about the proxy. Typing ignores the error.
         if name == "__orig_class__":
             raise AttributeError(name)
         setattr(self.__target__, name, value)
@@ -959,13 +964,14 @@ def _resolved(proxy: Proxy[T]) -> T:
                 ) from error
             object.__setattr__(proxy, "__target__", target)
     # From now on nobody needs the lock: a latecomer who makes another one finds the target. After a
-    # failure it stays: other threads may be waiting for it, and whoever tries next will take it.
+    # failure it stays: other threads may be waiting for it, and whoever tries next will take it,
+    # even if that is a later proxy with the same id.
     _locks.pop(id(proxy), None)
     return cast(T, proxy.__target__)
 
 
 def _in_place(operation: Callable[[Any, Any], Any], proxy: Proxy[Any], other: Any) -> Any:
-    """`proxy += other`: a target that changes in place stays behind its proxy."""
+    """Returns what `proxy += other` leaves: the proxy, if its target has changed in place."""
     if isinstance(other, Proxy):
         other = extract(other)  # or Python would ask for other.__radd__ before a list's +=
     result = operation(proxy.__target__, other)
