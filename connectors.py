@@ -37,6 +37,7 @@ import shutil
 import socket
 import stat
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -934,8 +935,6 @@ def _explaining_no_room(size: int) -> Iterator[None]:
 
 def _start_server(authkey: bytes) -> tuple[str, Callable[[], None]]:
     """Starts a server that ends with this process. Returns its address, and what stops it."""
-    import subprocess  # here: only whoever starts a server needs it
-
     creator = os.getpid()
     try:
         with contextlib.ExitStack() as undo:

@@ -287,7 +287,8 @@ class Store:
         except Exception as cause:
             raise SerializationError(
                 f"The {len(data)} bytes under {key} cannot be deserialized: {_described(cause)}. "
-                "They are damaged, were made by another serializer, or need a module missing here."
+                "They are damaged, or were made by another serializer, or need a module that is "
+                "missing here."
             ) from cause
         self._cache[key] = value
         if len(self._cache) > self._cache_size:
