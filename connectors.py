@@ -936,6 +936,7 @@ def _explaining_no_room(size: int) -> Iterator[None]:
 def _start_server(authkey: bytes) -> tuple[str, Callable[[], None]]:
     """Starts a server that ends with this process. Returns its address, and what stops it."""
     creator = os.getpid()
+    environment = {**os.environ, _AUTHKEY_VARIABLE: authkey.hex()}  # random bytes are no text
     try:
         with contextlib.ExitStack() as undo:
             directory = mkdtemp(prefix="proxyfuture-")
@@ -949,10 +950,7 @@ def _start_server(authkey: bytes) -> tuple[str, Callable[[], None]]:
                     # A new interpreter, since a fork would hold our files and locks. It runs this
                     # file alone (-I -S), in a group of its own: Ctrl-C is meant for us.
                     [sys.executable, "-I", "-S", __file__, "serve", f"--creator={creator}"],
-                    env={
-                        **os.environ,
-                        _AUTHKEY_VARIABLE: authkey.hex(),
-                    },  # random bytes are no text
+                    env=environment,
                     stdin=listener.fileno(),
                     process_group=0,
                 )

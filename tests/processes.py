@@ -42,11 +42,10 @@ def open_files_and_threads(process_id: int) -> tuple[int, int]:
     return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
 
 
-def times_scheduled(process_id: int) -> int:
-    """Returns how often the threads of a process were woken to do something."""
-    statuses = map(_text, Path(f"/proc/{process_id}/task").glob("*/status"))
-    counts = (re.findall(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.M) for text in statuses)
-    return sum(int(count) for found in counts for count in found)
+def times_scheduled(task: Path) -> int:
+    """Returns how often a thread was woken to do something."""
+    found = re.search(r"^voluntary_ctxt_switches:\s*(\d+)", _text(task / "status"), re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def resident_memory(process_id: int) -> int:

@@ -19,7 +19,7 @@ import faults
 import pytest
 from conformance import LIMIT, SETTLING, in_thread
 from faults import ALL_KINDS, KINDS, Nursery, Opened, fork, opened
-from processes import needs_proc, open_files_and_threads
+from processes import needs_proc, open_files_and_threads, times_scheduled
 from test_manager_connector import eventually
 
 from connectors import ConnectorError
@@ -357,8 +357,7 @@ class Crowd:
         return float(statistics.median(map(operator.sub, self._times_scheduled(), before)))
 
     def _times_scheduled(self) -> list[int]:
-        statuses = (Path(f"/proc/self/task/{id}/status").read_text() for id in self.thread_ids)
-        return [int(text.split("\nvoluntary_ctxt_switches:")[1].split()[0]) for text in statuses]
+        return [times_scheduled(Path(f"/proc/self/task/{id}")) for id in self.thread_ids]
 
     def join(self) -> None:
         for waiter in self.waiters:
