@@ -26,16 +26,19 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import math
 import operator
 import os
 import pickle
 import threading
+import time
 import traceback
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, InvalidStateError
-from typing import Any, Generic, NamedTuple, Self, TypeVar, cast, overload
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from typing import Any, Generic, NamedTuple, Self, TypeVar, cast, final, overload
+from weakref import WeakValueDictionary
 
 from connectors import (
     AlreadySetError,
@@ -92,18 +95,19 @@ class Store:
 
     A store is its configuration: pickled, it is its name and its connector's type and
     `config()`. Unpickled in a process that has that store, it is that very store; elsewhere it
-    is opened once and kept. Opening does no I/O: a connector connects at its first use.
+    is opened, and the latest few are kept. Opening does no I/O: a connector connects at its
+    first use.
 
     Args:
         name: A part of the configuration. It tells apart stores that are alike otherwise, but not
             their keys: stores that share a connector share its values.
         connector: Where the bytes go. It is closed with the store.
         serializer: Turns an object into bytes; by default `pickle`, highest protocol. If the
-            store is to travel, a function that can be pickled, always into the same bytes: it is
-            a part of the configuration. Exceptions are pickled whatever the serializer.
+            store is to travel, a function that can be pickled: it is a part of the configuration.
+            Exceptions are pickled whatever the serializer.
         deserializer: Turns these bytes into an object again.
-        cache_size: How many objects to keep in this process, the most recently used ones. Whoever
-            asks for the key of one gets that same object. 0 keeps none.
+        cache_size: How many objects to keep in this process, the most recently used ones. To ask
+            again for the key of one gives that same object. 0 keeps none.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -114,7 +118,6 @@ class Store:
         self,
         name: str,
         connector: Connector[Any],
-        *,
         serializer: Callable[[Any], BytesLike] | None = None,
         deserializer: Callable[[Any], Any] | None = None,
         cache_size: int = 16,
@@ -136,20 +139,16 @@ class Store:
             raise ValueError(f"cache_size must be 0 or a positive integer, not {cache_size}.")
         self.name = name
         self.connector = connector
-        self._options = serializer, deserializer, cache_size
-        self._serializer = _pickled if serializer is None else serializer
-        self._deserializer = _unpickled if deserializer is None else deserializer
+        self._serializer = serializer
+        self._deserializer = deserializer
         self._cache_size = cache_size
         self._cache: OrderedDict[Any, Any] = OrderedDict()
-        self._closed = False
-        # Looked up now, since isinstance() with a protocol looks for every method.
+        self._is_closed = False
+        # Asked once, since isinstance() with a protocol looks for every method.
         self._is_deferrable = isinstance(connector, DeferrableConnector)
-        self._wait: Callable[[Any, float | None], BytesLike | None] = (
-            connector.wait if isinstance(connector, WaitableConnector) else self._poll
-        )
-        config = connector.config()
-        self._identity = _identity(name, type(connector), config, serializer, deserializer)
-        _stores.setdefault(self._identity, self)  # where a pickled copy finds it
+        self._is_waitable = isinstance(connector, WaitableConnector)
+        self._identity = _identify(*self._get_configuration())
+        _stores.setdefault(self._identity, self)
 
     def future(self, target_type: type[T] | None = None) -> ProxyFuture[T]:
         """Returns a future whose result this store will keep.
@@ -164,7 +163,13 @@ class Store:
             TypeError: `target_type` is not a class.
         """
         _check_class(target_type)
-        return ProxyFuture(self, self._deferrable().new_key(), target_type)
+        if not self._is_deferrable:
+            raise NotImplementedError(
+                f"{type(self.connector).__name__} is not a DeferrableConnector: it has no "
+                "new_key() and set(), which a future needs. Use, for instance, a FileConnector."
+            )
+        key = cast(DeferrableConnector[Any], self.connector).new_key()
+        return ProxyFuture(self, key, target_type)
 
     def proxy(self, obj: T, *, evict: bool = False) -> T:
         """Stores `obj` and returns a proxy of it; `evict` as in `ProxyFuture.proxy`.
@@ -172,13 +177,13 @@ class Store:
         Raises:
             SerializationError: `obj` cannot be serialized.
         """
-        return cast(T, self.proxy_from_key(self.put(obj), evict=evict))
+        return self.proxy_from_key(self.put(obj), evict=evict, target_type=_find_class(obj))
 
     def proxy_from_key(
         self, key: Any, *, evict: bool = False, target_type: type[T] | None = None
     ) -> T:
         """Returns a proxy of what is stored under `key`. Unlike a future's, it does not wait."""
-        return cast(T, self._proxy(key, 0, evict, target_type))
+        return cast(T, _Fetch(self, key, 0, evict).make_proxy(target_type))
 
     def put(self, obj: object) -> Any:
         """Stores `obj` and returns its key.
@@ -186,7 +191,7 @@ class Store:
         Raises:
             SerializationError: `obj` cannot be serialized.
         """
-        return self.connector.put(self._serialized(obj))
+        return self.connector.put(self._serialize(obj))
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Returns the object under `key`, or `default` where nothing is set. Does not wait.
@@ -195,13 +200,8 @@ class Store:
             SerializationError: What is stored cannot be deserialized.
             BaseException: The exception that was set there instead of a result.
         """
-        outcome = self._outcome(key, self.connector.get)
-        if outcome is None:
-            return default
-        value, error = outcome
-        if error is not None:
-            raise error
-        return value
+        outcome = self._look_up(key)
+        return default if outcome is None else outcome.unwrap()
 
     def exists(self, key: Any) -> bool:
         """Tells whether `key` is set."""
@@ -213,11 +213,11 @@ class Store:
         self._cache.pop(key, None)
 
     def close(self) -> None:
-        """Closes the connector. Whoever still waits gets a `ConnectorError`."""
-        self._closed = True
+        """Closes the connector. Consumers that still wait get a `ConnectorError`."""
+        self._is_closed = True
         self._cache.clear()
         if _stores.get(self._identity) is self:
-            _stores.pop(self._identity, None)
+            del _stores[self._identity]
         self.connector.close()
 
     def __enter__(self) -> Self:
@@ -227,139 +227,166 @@ class Store:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        parts = self.name, type(self.connector), self.connector.config()
-        # The usual options stay at home, since a proxy should be small.
-        options = () if self._options == _USUAL_OPTIONS else self._options
-        return _open_store, (*parts, *options)
+        return _open_store, self._get_configuration()
 
     def __repr__(self) -> str:
         return f"Store({self.name!r}, {self.connector!r})"
 
-    def _proxy(
-        self, key: Any, timeout: float | None, evict: bool, target_type: type[Any] | None
-    ) -> Proxy[Any]:
-        fetch = _Fetch(self, key, timeout, evict)
-        return Proxy(fetch, target_type)  # type: ignore[arg-type]  # mypy overlooks its __call__
+    def _get_configuration(self) -> tuple[Any, ...]:
+        connector = type(self.connector), self.connector.config()
+        return self.name, *connector, self._serializer, self._deserializer, self._cache_size
 
-    def _deferrable(self) -> DeferrableConnector[Any]:
-        if self._is_deferrable:
-            return self.connector  # type: ignore[return-value]  # __init__ has looked
-        raise NotImplementedError(
-            f"{type(self.connector).__name__} is not a DeferrableConnector: it has no new_key() "
-            "and set(), which a future needs. Use, for instance, a FileConnector."
-        )
+    def _look_up(self, key: Any) -> _Outcome | None:
+        """Returns what is set under `key` now, if anything."""
+        return self._recall(key) or self._load(key, self.connector.get(key))
 
-    def _poll(self, key: Any, timeout: float | None) -> BytesLike | None:
-        def attempt() -> BytesLike | None:
-            if self._closed:
-                raise ConnectorError(f"{self!r} was closed while this waited for {key}.")
-            return self.connector.get(key)
+    def _wait_for(
+        self, key: Any, timeout: float | None = None, follower: Future[Any] | None = None
+    ) -> _Outcome:
+        """Returns what `key` holds, as soon as it is set. This is where a consumer blocks.
 
-        return poll(attempt, timeout)
-
-    def _awaited(self, key: Any, timeout: float | None) -> _Outcome:
-        """Waits for what `key` will hold: a value and no exception, or the reverse."""
-        outcome = self._outcome(key, self._wait, checked_timeout(timeout))
-        if outcome is None:
-            raise TimeoutError(
-                f"There was nothing under {key} within {timeout} seconds. It is not set yet, or it "
-                "was evicted."
-            )
+        It is a row of waits of a second. Between them it looks whether the store was closed or the
+        `follower` cancelled, and says once that it takes long.
+        """
+        start, is_reported = time.monotonic(), False
+        outcome = self._recall(key)
+        while outcome is None:
+            if self._is_closed:
+                raise ConnectorError(f"{self!r} was closed. Nobody can wait for {key} any more.")
+            if follower is not None and follower.cancelled():
+                raise CancelledError
+            waited = time.monotonic() - start
+            if waited >= _SILENT_SECONDS and not is_reported:
+                is_reported = True
+                _logger.warning(_STILL_WAITING, key, self, waited)
+            left = math.inf if timeout is None else timeout - waited
+            if waited > 0 and left < 0:
+                raise TimeoutError(
+                    f"There was nothing under {key} within {timeout} seconds. It is not set yet, "
+                    "or it was evicted."
+                )
+            outcome = self._load(key, self._wait_once(key, max(min(left, 1.0), 0)))
         return outcome
 
-    def _outcome(
-        self, key: Any, fetch: Callable[..., BytesLike | None], *arguments: Any
-    ) -> _Outcome | None:
-        """Returns what `key` holds, from the cache or from what `fetch` brings, if anything."""
+    def _wait_once(self, key: Any, seconds: float) -> BytesLike | None:
+        if self._is_waitable:
+            return cast(WaitableConnector[Any], self.connector).wait(key, seconds)
+        return poll(lambda: self.connector.get(key), seconds)
+
+    def _recall(self, key: Any) -> _Outcome | None:
         # No lock for the cache: each step is atomic. A race costs another fetch, or keeps an
-        # evicted object until it is its turn to leave. TypeError: it is no key; fetch will tell.
+        # evicted object until it is its turn to leave. TypeError: it is no key; fetching will tell.
         with contextlib.suppress(KeyError, TypeError):
             self._cache.move_to_end(key)
-            return self._cache[key], None
-        data = fetch(key, *arguments)
+            return _Outcome(self._cache[key])
+        return None
+
+    def _load(self, key: Any, data: BytesLike | None) -> _Outcome | None:
         if data is None:
             return None
-        try:
-            if _is_error(data):
-                return None, _unpacked_error(data)
-            # Deserializers other than ours may insist on bytes.
-            value = self._deserializer(data if self._deserializer is _unpickled else bytes(data))
-        except Exception as cause:
-            raise SerializationError(
-                f"The {len(data)} bytes under {key} cannot be deserialized: {_described(cause)}. "
-                "They are damaged, or were made by another serializer, or need a module that is "
-                "missing here."
-            ) from cause
+        if _is_error(data):
+            return _Outcome(error=_unpack_error(data))
+        value = self._deserialize(data)
         self._cache[key] = value
         if len(self._cache) > self._cache_size:
-            # Not contextlib.suppress(), which would cost a woken consumer a tenth of its time.
-            try:  # noqa: SIM105
+            with contextlib.suppress(KeyError):  # another thread has emptied it
                 self._cache.popitem(last=False)
-            except KeyError:  # another thread has emptied it
-                pass
-        return value, None
+        return _Outcome(value)
 
-    def _serialized(self, obj: object) -> BytesLike:
+    def _serialize(self, obj: object) -> BytesLike:
         try:
-            data = self._serializer(obj)
+            data = (self._serializer or _pickle)(obj)
         except Exception as cause:
             raise SerializationError(
-                f"A {type(obj).__name__} cannot be serialized: {_described(cause)}"
+                f"A {type(obj).__name__} cannot be serialized: {_describe(cause)}"
             ) from cause
-        if not isinstance(data, (bytes, bytearray, memoryview)):
+        if isinstance(data, (bytes, bytearray, memoryview)) and not _is_error(data):
+            return data
+        raise SerializationError(
+            f"serializer must return bytes, which do not begin as a stored exception does, not a "
+            f"{type(data).__name__}. With JSON, it returns json.dumps(obj).encode()."
+        )
+
+    def _deserialize(self, data: BytesLike) -> Any:
+        try:
+            return (self._deserializer or pickle.loads)(bytes(data))  # some insist on bytes
+        except Exception as cause:
             raise SerializationError(
-                f"serializer must return bytes, not {type(data).__name__}. With JSON, for "
-                "instance, it is a function that returns json.dumps(obj).encode()."
-            )
-        if _is_error(data):
-            raise SerializationError(
-                f"serializer turned a {type(obj).__name__} into bytes that begin as those of a "
-                "stored exception. Let serializer put a byte before, and deserializer remove it."
-            )
-        return data
+                f"These {len(data)} bytes cannot be deserialized: {_describe(cause)}. They are "
+                "damaged, or were made by another serializer, or need a module that is missing "
+                "here."
+            ) from cause
 
 
-_Outcome = tuple[Any, BaseException | None]
+_logger = logging.getLogger("proxyfuture")
 
-_USUAL_OPTIONS = None, None, 16
+# Seconds after which a consumer that still waits says so.
+_SILENT_SECONDS = 30.0
 
-# The stores of this process, by what identifies them.
-_stores: dict[object, Store] = {}
+_STILL_WAITING = (
+    "Still waiting for %s in %r after %.0f seconds. Does its producer run, and set the result of "
+    "the same future? `with future:` makes sure that it does."
+)
+
+# The stores of this process, by their configurations, as long as somebody holds them; and the
+# latest that arrived in a pickle, since the next pickle may need one again.
+_stores: WeakValueDictionary[object, Store] = WeakValueDictionary()
+_latest_stores: deque[Store] = deque(maxlen=4)
 
 
-def _identity(
-    name: str, connector_type: type, config: dict[str, Any], *functions: Callable[[Any], Any] | None
-) -> tuple[object, ...]:
-    # A dict by its repr, since it cannot be hashed.
-    return name, connector_type, repr(config), *map(_identified, functions)
-
-
-def _identified(function: Callable[[Any], Any] | None) -> object:
-    if function is None:
-        return None
-    try:  # not the function itself: a functools.partial, for one, is unpickled as a new object
-        return pickle.dumps(function)
-    except Exception:
-        # Pickle finds functions by name, and an engine may bring along one that has none here. Two
-        # of the same place, such as lambdas, count as one.
-        return getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
+def _identify(*configuration: Any) -> object:
+    try:
+        # As pickles, since a functools.partial, for one, differs from its own copy. One by one,
+        # since pickle abbreviates what it meets twice.
+        return tuple(map(pickle.dumps, configuration))
+    except Exception:  # a lambda, for instance: nothing but this very store is like it
+        return object()
 
 
 def _open_store(
     name: str, connector_type: type[Connector[Any]], config: dict[str, Any], *options: Any
 ) -> Store:
     """Unpickles a store: returns the one that this process has, or opens one."""
-    serializer, deserializer, cache_size = options or _USUAL_OPTIONS
-    store = _stores.get(_identity(name, connector_type, config, serializer, deserializer))
+    store = _stores.get(_identify(name, connector_type, config, *options))
     if store is None:
-        store = Store(
-            name,
-            connector_type.from_config(config),
-            serializer=serializer,
-            deserializer=deserializer,
-            cache_size=cache_size,
-        )
-    return _stores.get(store._identity, store)  # another thread's, if it was quicker
+        store = Store(name, connector_type.from_config(config), *options)
+        store = _stores.get(store._identity, store)  # another thread's, if it was quicker
+        _latest_stores.append(store)
+    return store
+
+
+def _pickle(obj: object) -> bytes:
+    return pickle.dumps(obj, pickle.HIGHEST_PROTOCOL)
+
+
+def _find_class(obj: T) -> type[T] | None:
+    try:
+        pickle.dumps(type(obj))
+        return type(obj)
+    except Exception:  # that of a function, for instance, has no name that pickle could find
+        return None
+
+
+class _Outcome:
+    """What is set under a key: a result, or an exception in its place."""
+
+    __slots__ = ("error", "result")
+
+    def __init__(self, result: Any = None, error: BaseException | None = None) -> None:
+        self.result = result
+        self.error = error
+
+    def unwrap(self) -> Any:
+        """Returns the result or raises the exception, which can be done once."""
+        if self.error is None:
+            return self.result
+        # The traceback of the exception will hold the callers' variables, and one of them holds
+        # this outcome. If we held the exception, that cycle would keep all of them in memory.
+        error, self.error = self.error, None
+        try:
+            raise error
+        finally:
+            del error
 
 
 # Steps 2 and 4: the future
@@ -405,8 +432,8 @@ class ProxyFuture(Generic[T]):
             TypeError: `timeout` is not a number.
             ValueError: `timeout` is negative.
         """
-        limit = checked_timeout(timeout)
-        return cast(T, self._store._proxy(self.key, limit, evict, self._target_type))
+        fetch = _Fetch(self._store, self.key, checked_timeout(timeout), evict)
+        return cast(T, fetch.make_proxy(self._target_type))
 
     def result(self, timeout: float | None = None) -> T:
         """Waits for the result and returns it.
@@ -422,18 +449,14 @@ class ProxyFuture(Generic[T]):
             SerializationError: The result cannot be deserialized here.
             ConnectorError: The store was closed, or is out of reach.
         """
-        value: T
-        value, error = self._store._awaited(self.key, timeout)
-        if error is not None:
-            raise error
-        return value
+        return cast(T, self._store._wait_for(self.key, checked_timeout(timeout)).unwrap())
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Waits for the result and returns the exception in its place, or `None`.
 
         The arguments and errors are those of `result`, but what the producer set is returned.
         """
-        return self._store._awaited(self.key, timeout)[1]
+        return self._store._wait_for(self.key, checked_timeout(timeout)).error
 
     def done(self) -> bool:
         """Tells whether a result or an exception was set, and is still stored."""
@@ -454,7 +477,7 @@ class ProxyFuture(Generic[T]):
                 f"obj must be a {self._target_type.__name__}, as the future was told, "
                 f"not a {type(obj).__name__}."
             )
-        self._set(self._store._serialized(obj))
+        self._set(self._store._serialize(obj))
 
     def set_exception(self, exc: BaseException) -> None:
         """Sets an exception instead of a result, once, which wakes the consumers.
@@ -467,13 +490,13 @@ class ProxyFuture(Generic[T]):
         """
         if not isinstance(exc, BaseException):
             raise TypeError(f"exc must be an instance of an exception class, not {exc!r}.")
-        self._set(_packed_error(exc))
+        self._set(_pack_error(exc))
 
     def to_concurrent(self) -> Future[T]:
         """Returns a `concurrent.futures.Future` that follows this one.
 
         For `concurrent.futures.wait` and `as_completed`, callbacks, and `asyncio.wrap_future`,
-        which `await` uses. Each costs a thread until it is done, or for up to a minute after it
+        which `await` uses. Each costs a thread until it is done, or for up to a second after it
         was cancelled.
         """
         follower: Future[T] = Future()
@@ -491,10 +514,12 @@ class ProxyFuture(Generic[T]):
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         if self._was_set:  # and not done(), since a consumer may have evicted the result by now
             return
-        if exc is None:
-            exc = BrokenFutureError("The producer left `with future:` without setting a result.")
-        with contextlib.suppress(InvalidStateError):  # the block may have let somebody else set it
-            self.set_exception(exc)
+        # The block may have let somebody else set it. And if the store is closed, the exception of
+        # the block tells more.
+        with contextlib.suppress(InvalidStateError if exc is None else Exception):
+            self.set_exception(
+                exc or BrokenFutureError("The producer left `with future:` without a result.")
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ProxyFuture, (self._store, self.key, self._target_type)
@@ -505,48 +530,40 @@ class ProxyFuture(Generic[T]):
 
     def _set(self, data: BytesLike) -> None:
         try:
-            self._store._deferrable().set(self.key, data)
+            cast(DeferrableConnector[Any], self._store.connector).set(self.key, data)
         except AlreadySetError as error:
             raise InvalidStateError(f"{self!r} is done already; it can be set once.") from error
         self._was_set = True
 
     def _lead(self, follower: Future[T]) -> None:
         try:
-            value, error = self._awaited_unless_cancelled(follower)
-        except BaseException as failure:
-            value, error = None, failure
+            outcome = self._store._wait_for(self.key, follower=follower)
+        except BaseException as error:
+            outcome = _Outcome(error=error)
         if not follower.set_running_or_notify_cancel():  # from here on, it cannot be cancelled
             return
-        if error is None:
-            follower.set_result(value)
+        if outcome.error is None:
+            follower.set_result(outcome.result)
         else:
-            follower.set_exception(_for_asyncio(error))
-
-    def _awaited_unless_cancelled(self, follower: Future[T]) -> _Outcome:
-        outcome, seconds = None, 1
-        while outcome is None and not follower.cancelled():
-            # Some seconds at a time, to notice that nobody is interested any more; but ever more of
-            # them, since a connector that polls looks often when a wait begins.
-            outcome = self._store._outcome(self.key, self._store._wait, seconds)
-            seconds = min(2 * seconds, 60)
-        return outcome or (None, None)
+            follower.set_exception(_adapt_to_asyncio(outcome.error))
 
 
-def _for_asyncio(error: BaseException) -> BaseException:
+def _adapt_to_asyncio(error: BaseException) -> BaseException:
     """Returns `error`, or another in its place if a future of `asyncio` would misunderstand it.
 
     It refuses a `StopIteration`, and takes a `CancelledError` for its own cancellation.
     """
-    kinds = {each.__name__ for each in type(error).__mro__}  # names: asyncio is not imported here
-    if kinds.isdisjoint({"StopIteration", "CancelledError"}):
+    import asyncio
+
+    if not isinstance(error, (StopIteration, CancelledError, asyncio.CancelledError)):
         return error
-    substitute = RuntimeError(f"The producer raised {_described(error)}.")
+    substitute = RuntimeError(f"The producer raised {_describe(error)}.")
     substitute.__cause__ = error
     return substitute
 
 
 class _Fetch(NamedTuple):
-    """The factory of a store's proxies: fetch the key, and wait for it up to the timeout.
+    """The factory of a store's proxies: fetches the key, and waits for it up to the timeout.
 
     A tuple, since it pickles small.
     """
@@ -555,18 +572,27 @@ class _Fetch(NamedTuple):
     key: Any
     timeout: float | None
     evict: bool
+    data: BytesLike | None = None  # what has left the store travels in here
 
     def __call__(self) -> Any:
-        value, error = self.store._awaited(self.key, self.timeout)
-        if error is not None:
+        if self.data is not None:
+            return self.store._deserialize(self.data)
+        outcome = self.store._wait_for(self.key, self.timeout)
+        if outcome.error is not None:
             raise ProxyResolveError(
-                f"The producer set an exception instead of a result: {_described(error)}"
-            ) from error
+                "The producer set an exception instead of a result: " + _describe(outcome.error)
+            ) from outcome.error
         if self.evict:
             # If that fails, what is stored takes room for longer. But the proxy has its value.
             with contextlib.suppress(Exception):
                 self.store.evict(self.key)
-        return value
+        return outcome.result
+
+    def __repr__(self) -> str:
+        return f"{self.key!r} in {self.store!r}"
+
+    def make_proxy(self, target_type: type[Any] | None) -> Proxy[Any]:
+        return Proxy(self, target_type)  # type: ignore[arg-type]  # mypy overlooks __call__
 
 
 def call_with_proxies(fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
@@ -594,54 +620,6 @@ def call_with_proxies(fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
 
 # What is stored in step 4: a value, or an exception in its place
 
-# A value is stored as its pickle. An object such as an array can leave its memory out of the pickle
-# (PEP 574). That memory is put behind the pickle, where the reader can use it in place:
-#
-#     mark and (pickle, sizes), memory, memory, ..., mark
-#
-# Each part is filled up to a multiple of 16 bytes, and the mark is 16 bytes long.
-
-_BUFFERS_MARK = b"\0with buffers\0\0\0"
-
-
-def _pickled(obj: object) -> bytes:
-    buffers: list[pickle.PickleBuffer] = []
-    pickled = pickle.dumps(obj, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
-    if not buffers:
-        return pickled
-    views = [buffer.raw() for buffer in buffers]
-    head = _BUFFERS_MARK + pickle.dumps((pickled, [len(view) for view in views]))
-    parts: list[BytesLike] = [head, *views, _BUFFERS_MARK]
-    padded: list[BytesLike] = []
-    for part in parts:
-        padded += part, bytes(_gap(len(part)))
-    return b"".join(padded)
-
-
-def _unpickled(data: BytesLike) -> Any:
-    size_of_mark = len(_BUFFERS_MARK)
-    if data[:size_of_mark] != _BUFFERS_MARK:
-        return pickle.loads(data)
-    if data[-size_of_mark:] != _BUFFERS_MARK:
-        raise ValueError("the end is missing")
-    view = memoryview(data)
-    if view.readonly:  # whoever gets an array may change it, in memory of its own
-        view = memoryview(bytearray(view))
-    pickled, sizes = pickle.loads(view[size_of_mark:])
-    # From the end, since only pickle knows where its own bytes end.
-    buffers, end = [], len(view) - size_of_mark
-    for size in reversed(sizes):
-        end -= size + _gap(size)
-        # Classes that follow the example in Python's documentation of pickle ask a buffer for
-        # `memoryview(buffer).obj`. With a plain view, they would get all of `data`.
-        buffers.append(pickle.PickleBuffer(view[end : end + size]))
-    return pickle.loads(pickled, buffers=reversed(buffers))
-
-
-def _gap(size: int) -> int:
-    return -size % 16  # each part begins where processors like an array's memory to begin
-
-
 # An exception is stored behind a mark that no pickle and no text begins with. So results need no
 # wrapper that says what they are, and no copy to add one.
 
@@ -652,28 +630,31 @@ def _is_error(data: BytesLike) -> bool:
     return data[: len(_ERROR_MARK)] == _ERROR_MARK
 
 
-def _packed_error(error: BaseException) -> bytes:
+def _pack_error(error: BaseException) -> bytes:
     try:
         pickled = pickle.dumps(error)
     except Exception:
         pickled = b""  # which cannot be loaded, so the reader gets the description
     producer = f"In the producer (process {os.getpid()}):\n\n"
     text = producer + "".join(traceback.format_exception(error))
-    return _ERROR_MARK + pickle.dumps((pickled, _described(error), text))
+    return _ERROR_MARK + pickle.dumps((pickled, _describe(error), text))
 
 
-def _unpacked_error(data: BytesLike) -> BaseException:
+def _unpack_error(data: BytesLike) -> BaseException:
     pickled, description, text = pickle.loads(data[len(_ERROR_MARK) :])
+    error: BaseException
     try:
-        error: BaseException = pickle.loads(pickled)
-        BaseException.add_note(error, text)  # refuses what is no exception
+        error = pickle.loads(pickled)
+        if not isinstance(error, BaseException):
+            raise TypeError
     except Exception:
         error = BrokenFutureError(f"The producer's exception cannot be rebuilt: {description}")
-        error.add_note(text)
+    with contextlib.suppress(Exception):  # some classes take no notes
+        BaseException.add_note(error, text)
     return error
 
 
-def _described(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     try:
         return repr(error)
     except Exception:
@@ -683,6 +664,36 @@ def _described(error: BaseException) -> str:
 # Step 5: the proxy
 
 
+def _unwrap(operand: Any) -> Any:
+    """Returns the target of a proxy, and anything else as it is.
+
+    For what stands at the right of an operator, where few types know what to do with a proxy.
+    """
+    return operand.__target__ if type(operand) is Proxy else operand
+
+
+_Operator = Callable[..., Any]
+
+
+def _define_operator(
+    operate: _Operator, operate_in_place: _Operator
+) -> tuple[_Operator, _Operator, _Operator]:
+    """Returns the three special methods of a binary operator, such as `+`."""
+
+    def forward(self: Proxy[Any], other: Any) -> Any:
+        return operate(self.__target__, _unwrap(other))
+
+    def reflected(self: Proxy[Any], other: Any) -> Any:
+        return operate(other, self.__target__)
+
+    def in_place(self: Proxy[Any], other: Any) -> Any:
+        result = operate_in_place(self.__target__, _unwrap(other))
+        return self if result is self.__target__ else result
+
+    return forward, reflected, in_place
+
+
+@final
 class Proxy(Generic[T]):
     """An object that behaves as another one, its target, which it gets at its first use.
 
@@ -717,20 +728,24 @@ class Proxy(Generic[T]):
     __factory__: Callable[[], T]
     __target_type__: type[T] | None
 
-    def __init__(self, factory: Callable[[], T], target_type: type[T] | None = None) -> None:
+    def __new__(cls, factory: Callable[[], T], target_type: type[T] | None = None) -> Self:
         if not callable(factory):
             raise TypeError(f"factory must be callable without arguments, not {factory!r}.")
         _check_class(target_type)
-        object.__setattr__(self, "__factory__", factory)
-        object.__setattr__(self, "__target_type__", target_type)
+        proxy = super().__new__(cls)
+        object.__setattr__(proxy, "__factory__", factory)
+        object.__setattr__(proxy, "__target_type__", target_type)
+        return proxy
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("Proxy cannot be subclassed. What should differ can be in the factory.")
 
     def __getattr__(self, name: str) -> Any:
-        # A slice, since startswith() would slow down every attribute of a resolved proxy.
-        if name[:2] == "__":
+        if name[:1] == "_":
             if name == "__target__":
-                return _resolved(self)
-            if _surely_lacks(self, name):
-                raise AttributeError(f"The proxy's target type has no attribute {name!r}.")
+                return _resolve(self)
+            if name.startswith(_OBSERVERS) and not is_resolved(self):
+                raise AttributeError(f"A proxy has no {name!r} before it has its target.")
         return getattr(self.__target__, name)
 
     # fmt: off
@@ -744,12 +759,12 @@ class Proxy(Generic[T]):
     def __str__(self) -> str: return str(self.__target__)
     def __bytes__(self) -> bytes: return bytes(self.__target__)
     def __format__(self, spec: str) -> str: return format(self.__target__, spec)
-    def __lt__(self, other: Any) -> Any: return self.__target__ < other
-    def __le__(self, other: Any) -> Any: return self.__target__ <= other
-    def __eq__(self, other: Any) -> Any: return self.__target__ == other
-    def __ne__(self, other: Any) -> Any: return self.__target__ != other
-    def __gt__(self, other: Any) -> Any: return self.__target__ > other
-    def __ge__(self, other: Any) -> Any: return self.__target__ >= other
+    def __lt__(self, other: Any) -> Any: return self.__target__ < _unwrap(other)
+    def __le__(self, other: Any) -> Any: return self.__target__ <= _unwrap(other)
+    def __eq__(self, other: Any) -> Any: return self.__target__ == _unwrap(other)
+    def __ne__(self, other: Any) -> Any: return self.__target__ != _unwrap(other)
+    def __gt__(self, other: Any) -> Any: return self.__target__ > _unwrap(other)
+    def __ge__(self, other: Any) -> Any: return self.__target__ >= _unwrap(other)
     def __hash__(self) -> int: return hash(self.__target__)
     def __bool__(self) -> bool: return bool(self.__target__)
 
@@ -759,7 +774,7 @@ class Proxy(Generic[T]):
     # 3.3.3 and 3.3.4 Class creation, instance and subclass checks, where the target is a class
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[Any, ...]: return (self.__target__,)
     def __instancecheck__(self, instance: Any) -> bool: return isinstance(instance, self.__target__)
-    def __subclasscheck__(self, subclass: Any) -> bool: return issubclass(subclass, self.__target__)
+    def __subclasscheck__(self, subclass: Any) -> bool: return issubclass(_unwrap(subclass), self.__target__)
 
     # 3.3.6 Calls
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any: return self.__target__(*args, **kwargs)
@@ -767,56 +782,32 @@ class Proxy(Generic[T]):
     # 3.3.7 Containers
     def __len__(self) -> int: return len(self.__target__)
     def __length_hint__(self) -> int: return operator.length_hint(self.__target__)
-    def __getitem__(self, key: Any) -> Any: return self.__target__[key]
-    def __setitem__(self, key: Any, value: Any) -> None: return operator.setitem(self.__target__, key, value)
-    def __delitem__(self, key: Any) -> None: return operator.delitem(self.__target__, key)
+    def __getitem__(self, key: Any) -> Any: return self.__target__[_unwrap(key)]
+    def __setitem__(self, key: Any, value: Any) -> None: return operator.setitem(self.__target__, _unwrap(key), value)
+    def __delitem__(self, key: Any) -> None: return operator.delitem(self.__target__, _unwrap(key))
     def __iter__(self) -> Any: return iter(self.__target__)
     def __next__(self) -> Any: return next(self.__target__)
     def __reversed__(self) -> Any: return reversed(self.__target__)
-    def __contains__(self, item: Any) -> bool: return item in self.__target__
+    def __contains__(self, item: Any) -> bool: return _unwrap(item) in self.__target__
 
-    # 3.3.8 Numbers: operators, reflected, in place
-    def __add__(self, other: Any) -> Any: return self.__target__ + other
-    def __sub__(self, other: Any) -> Any: return self.__target__ - other
-    def __mul__(self, other: Any) -> Any: return self.__target__ * other
-    def __matmul__(self, other: Any) -> Any: return self.__target__ @ other
-    def __truediv__(self, other: Any) -> Any: return self.__target__ / other
-    def __floordiv__(self, other: Any) -> Any: return self.__target__ // other
-    def __mod__(self, other: Any) -> Any: return self.__target__ % other
-    def __divmod__(self, other: Any) -> Any: return divmod(self.__target__, other)
-    def __pow__(self, other: Any, *modulo: Any) -> Any: return pow(self.__target__, other, *modulo)
-    def __lshift__(self, other: Any) -> Any: return self.__target__ << other
-    def __rshift__(self, other: Any) -> Any: return self.__target__ >> other
-    def __and__(self, other: Any) -> Any: return self.__target__ & other
-    def __xor__(self, other: Any) -> Any: return self.__target__ ^ other
-    def __or__(self, other: Any) -> Any: return self.__target__ | other
-    def __radd__(self, other: Any) -> Any: return other + self.__target__
-    def __rsub__(self, other: Any) -> Any: return other - self.__target__
-    def __rmul__(self, other: Any) -> Any: return other * self.__target__
-    def __rmatmul__(self, other: Any) -> Any: return other @ self.__target__
-    def __rtruediv__(self, other: Any) -> Any: return other / self.__target__
-    def __rfloordiv__(self, other: Any) -> Any: return other // self.__target__
-    def __rmod__(self, other: Any) -> Any: return other % self.__target__
+    # 3.3.8 Numbers: operators, each with its reflected and its in-place form
+    __add__, __radd__, __iadd__ = _define_operator(operator.add, operator.iadd)
+    __sub__, __rsub__, __isub__ = _define_operator(operator.sub, operator.isub)
+    __mul__, __rmul__, __imul__ = _define_operator(operator.mul, operator.imul)
+    __matmul__, __rmatmul__, __imatmul__ = _define_operator(operator.matmul, operator.imatmul)
+    __truediv__, __rtruediv__, __itruediv__ = _define_operator(operator.truediv, operator.itruediv)
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _define_operator(operator.floordiv, operator.ifloordiv)
+    __mod__, __rmod__, __imod__ = _define_operator(operator.mod, operator.imod)
+    __lshift__, __rlshift__, __ilshift__ = _define_operator(operator.lshift, operator.ilshift)
+    __rshift__, __rrshift__, __irshift__ = _define_operator(operator.rshift, operator.irshift)
+    __and__, __rand__, __iand__ = _define_operator(operator.and_, operator.iand)
+    __xor__, __rxor__, __ixor__ = _define_operator(operator.xor, operator.ixor)
+    __or__, __ror__, __ior__ = _define_operator(operator.or_, operator.ior)
+    def __divmod__(self, other: Any) -> Any: return divmod(self.__target__, _unwrap(other))
     def __rdivmod__(self, other: Any) -> Any: return divmod(other, self.__target__)
+    def __pow__(self, *others: Any) -> Any: return pow(self.__target__, *map(_unwrap, others))
     def __rpow__(self, other: Any, *modulo: Any) -> Any: return pow(other, self.__target__, *modulo)
-    def __rlshift__(self, other: Any) -> Any: return other << self.__target__
-    def __rrshift__(self, other: Any) -> Any: return other >> self.__target__
-    def __rand__(self, other: Any) -> Any: return other & self.__target__
-    def __rxor__(self, other: Any) -> Any: return other ^ self.__target__
-    def __ror__(self, other: Any) -> Any: return other | self.__target__
-    def __iadd__(self, other: Any) -> Any: return _in_place(operator.iadd, self, other)
-    def __isub__(self, other: Any) -> Any: return _in_place(operator.isub, self, other)
-    def __imul__(self, other: Any) -> Any: return _in_place(operator.imul, self, other)
-    def __imatmul__(self, other: Any) -> Any: return _in_place(operator.imatmul, self, other)
-    def __itruediv__(self, other: Any) -> Any: return _in_place(operator.itruediv, self, other)
-    def __ifloordiv__(self, other: Any) -> Any: return _in_place(operator.ifloordiv, self, other)
-    def __imod__(self, other: Any) -> Any: return _in_place(operator.imod, self, other)
-    def __ipow__(self, other: Any, *modulo: Any) -> Any: return _in_place(operator.ipow, self, other)  # modulo: only for mypy
-    def __ilshift__(self, other: Any) -> Any: return _in_place(operator.ilshift, self, other)
-    def __irshift__(self, other: Any) -> Any: return _in_place(operator.irshift, self, other)
-    def __iand__(self, other: Any) -> Any: return _in_place(operator.iand, self, other)
-    def __ixor__(self, other: Any) -> Any: return _in_place(operator.ixor, self, other)
-    def __ior__(self, other: Any) -> Any: return _in_place(operator.ior, self, other)
+    __ipow__ = _define_operator(pow, operator.ipow)[2]
 
     # 3.3.8 Numbers: signs and conversions
     def __neg__(self) -> Any: return -self.__target__
@@ -833,16 +824,16 @@ class Proxy(Generic[T]):
     def __ceil__(self) -> Any: return math.ceil(self.__target__)
 
     # 3.3.9 and 3.3.11 With statements, and buffers (Python 3.12 and later)
-    def __enter__(self) -> Any: return self.__target__.__enter__()
-    def __exit__(self, *exc: Any) -> Any: return self.__target__.__exit__(*exc)
+    def __enter__(self) -> Any: return _get_method(self, "__enter__")()
+    def __exit__(self, *exc: Any) -> Any: return _get_method(self, "__exit__")(*exc)
     def __buffer__(self, flags: int) -> memoryview: return memoryview(self.__target__)
 
     # 3.4 Coroutines
-    def __await__(self) -> Any: return self.__target__.__await__()
+    def __await__(self) -> Any: return _await(self.__target__).__await__()
     def __aiter__(self) -> Any: return aiter(self.__target__)
     def __anext__(self) -> Any: return anext(self.__target__)
-    def __aenter__(self) -> Any: return self.__target__.__aenter__()
-    def __aexit__(self, *exc: Any) -> Any: return self.__target__.__aexit__(*exc)
+    def __aenter__(self) -> Any: return _get_method(self, "__aenter__")()
+    def __aexit__(self, *exc: Any) -> Any: return _get_method(self, "__aexit__")(*exc)
 
     # From the library reference: os.fspath, copy
     def __fspath__(self) -> Any: return os.fspath(self.__target__)
@@ -872,28 +863,24 @@ class Proxy(Generic[T]):
         return self.__target__.__class__
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return type(self), (self.__factory__, self.__target_type__)
+        factory: Any = self.__factory__
+        if isinstance(factory, _Fetch) and factory.evict and is_resolved(self):
+            factory = factory._replace(data=factory.store._serialize(self.__target__))
+        return Proxy, (factory, self.__target_type__)
 
 
-def _surely_lacks(proxy: Proxy[Any], name: str) -> bool:
-    """Tells whether the target, which is not there yet, will be without a special method.
-
-    Engines ask each argument of a task for methods of their own, such as `__dask_future__`, and
-    would wait.
-    """
-    target_type = proxy.__target_type__
-    return target_type is not None and not hasattr(target_type, name) and not is_resolved(proxy)
+# How the names begin for which only observers ask: IPython, which shows values, and Dask, which
+# asks each argument of a task for methods of its own. They should not wait for the target.
+_OBSERVERS = "_ipython_", "_repr_", "__dask_"
 
 
 def _check_class(target_type: type[Any] | None) -> None:
-    if target_type is None:
-        return
-    try:
+    with contextlib.suppress(TypeError):
+        if target_type is None:
+            return
         isinstance(None, target_type)  # refuses typing.Any, for instance, which is a class, too
         if isinstance(target_type, type):
             return
-    except TypeError:
-        pass
     raise TypeError(f"target_type must be a class or None, not {target_type!r}.")
 
 
@@ -915,7 +902,7 @@ def is_resolved(proxy: object) -> bool:
     """
     try:
         # Finds the slot empty or not. Unlike proxy.__target__, it does not go on to __getattr__.
-        object.__getattribute__(_checked_proxy(proxy), "__target__")
+        object.__getattribute__(_check_proxy(proxy), "__target__")
     except AttributeError:
         return False
     return True
@@ -935,25 +922,25 @@ def extract(proxy: Any) -> Any:
         ProxyResolveError: The factory failed.
         TypeError: `proxy` is not a `Proxy`.
     """
-    return _checked_proxy(proxy).__target__
+    return _check_proxy(proxy).__target__
 
 
-def _checked_proxy(proxy: object) -> Proxy[Any]:
+def _check_proxy(proxy: object) -> Proxy[Any]:
     if isinstance(proxy, Proxy):  # this looks at the type first, and does not resolve a proxy
         return proxy
     raise TypeError(f"proxy must be a Proxy, not a {type(proxy).__name__}.")
 
 
-# Whoever resolves a proxy holds its lock. The locks are here, by the id of the proxy, rather than
-# in the proxies, so that a forked child can drop those which threads of its parent hold. They are
+# The thread that resolves a proxy holds its lock. The locks are here, rather than in the proxies,
+# and by process, so that a forked child has no lock that a thread of its parent holds. They are
 # reentrant, since a factory may use its own proxy, which shall be an error and not a deadlock.
-_locks: dict[int, threading.RLock] = {}
-os.register_at_fork(after_in_child=_locks.clear)
+_locks: dict[tuple[int, int], threading.RLock] = {}
 
 
-def _resolved(proxy: Proxy[T]) -> T:
+def _resolve(proxy: Proxy[T]) -> T:
     """Returns the target, after calling the factory if no other thread has done so."""
-    with _locks.setdefault(id(proxy), threading.RLock()):
+    name = os.getpid(), id(proxy)
+    with _locks.setdefault(name, threading.RLock()):
         if not is_resolved(proxy):
             try:
                 target = proxy.__factory__()
@@ -961,19 +948,23 @@ def _resolved(proxy: Proxy[T]) -> T:
                 raise
             except Exception as error:
                 raise ProxyResolveError(
-                    f"The factory of the proxy failed: {_described(error)}"
+                    f"The factory of the proxy failed: {_describe(error)}"
                 ) from error
             object.__setattr__(proxy, "__target__", target)
     # From now on nobody needs the lock: a latecomer who makes another one finds the target. After a
-    # failure it stays: other threads may be waiting for it, and whoever tries next will take it,
-    # even if that is a later proxy with the same id.
-    _locks.pop(id(proxy), None)
+    # failure it stays: other threads may be waiting for it, and the next to try will take it, even
+    # for a later proxy with the same id.
+    _locks.pop(name, None)
     return cast(T, proxy.__target__)
 
 
-def _in_place(operation: Callable[[Any, Any], Any], proxy: Proxy[Any], other: Any) -> Any:
-    """Returns what `proxy += other` leaves: the proxy, if its target has changed in place."""
-    if isinstance(other, Proxy):
-        other = extract(other)  # or Python would ask for other.__radd__ before a list's +=
-    result = operation(proxy.__target__, other)
-    return proxy if result is proxy.__target__ else result
+def _get_method(proxy: Proxy[Any], name: str) -> Any:
+    """Returns a method for `with`, which, like Python, looks for it on the class."""
+    target = proxy.__target__
+    if hasattr(type(target), name):
+        return getattr(target, name)
+    raise TypeError(f"{type(target).__name__!r} object has no {name}, so it is of no use in with.")
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable  # whatever Python accepts here, with the errors that it raises
