@@ -1,22 +1,16 @@
 """Connectors: where the bytes of a value wait until somebody asks for them.
 
-A connector keeps bytes under keys. A key can be handed out before its bytes exist
-(`new_key`), is filled once (`set`), and can be waited for (`wait`):
+A connector keeps bytes under keys. A key can be handed out before its bytes exist, is filled once,
+and can be waited for:
 
     >>> connector = LocalConnector()
     >>> key = connector.new_key()
-    >>> connector.get(key) is None
-    True
     >>> connector.set(key, b"value")
     >>> connector.wait(key)
     b'value'
 
-The interfaces come first. They are `typing.Protocol`s in three steps, each step one more
-promise: `Connector` keeps values, `DeferrableConnector` has keys that are filled later, and
-`WaitableConnector` waits for one. Nobody has to inherit from them: any class of the right
-shape works. The method names are those of ProxyStore's connectors.
-
-Then three connectors implement all three steps, each for a wider circle of users:
+First come the interfaces, in three steps. Then three connectors take all three steps, each for
+more users:
 
 - `LocalConnector`: the threads of this process. The values are in its memory.
 - `ManagerConnector`: the processes that can reach a server. The values are in the server's
@@ -33,7 +27,6 @@ import os
 import pickle
 import re
 import signal
-import stat
 import subprocess
 import sys
 import threading
@@ -42,28 +35,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from multiprocessing import AuthenticationError, current_process, managers
 from multiprocessing.connection import Client, Listener
-from multiprocessing.managers import BaseManager, BaseProxy, RemoteError
+from multiprocessing.managers import BaseManager, BaseProxy, RemoteError, Server
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Protocol, Self, TypeVar, cast, runtime_checkable
 from weakref import WeakValueDictionary, finalize
-
-__all__ = [
-    "AlreadySetError",
-    "BytesLike",
-    "Connector",
-    "ConnectorError",
-    "DeferrableConnector",
-    "FileConnector",
-    "FileKey",
-    "InvalidKeyError",
-    "LocalConnector",
-    "LocalKey",
-    "ManagerConnector",
-    "ManagerKey",
-    "WaitableConnector",
-    "checked_timeout",
-    "poll",
-]
 
 T = TypeVar("T")
 KeyT = TypeVar("KeyT")
@@ -83,8 +58,8 @@ class InvalidKeyError(ConnectorError):
     """The key is not of the kind that this connector hands out."""
 
 
-# The interfaces. Each method raises an error, so that a class which inherits an interface and
-# forgets a method learns it at the first call.
+# The interfaces. Any class of the right shape works, whether it inherits from them or not; one that
+# does, and forgets a method, gets an error. The names are those of ProxyStore's connectors.
 
 
 @runtime_checkable
@@ -96,10 +71,7 @@ class Connector(Protocol[KeyT]):
         raise NotImplementedError
 
     def get(self, key: KeyT) -> BytesLike | None:
-        """Returns the bytes under `key`, or `None` where nothing is set. Does not wait.
-
-        Where they can be changed, as a `bytearray` can, they are the caller's own.
-        """
+        """Returns the bytes under `key`, or `None` where nothing is set. Does not wait."""
         raise NotImplementedError
 
     def exists(self, key: KeyT) -> bool:
@@ -133,10 +105,7 @@ class DeferrableConnector(Connector[KeyT], Protocol[KeyT]):
         raise NotImplementedError
 
     def set(self, key: KeyT, obj: BytesLike) -> None:
-        """Stores `obj` under `key`, atomically and once.
-
-        A reader sees nothing or the whole value. Of any number of racing setters exactly one
-        wins.
+        """Stores `obj` under `key`, whole or not at all. Of racing setters exactly one wins.
 
         Raises:
             AlreadySetError: `key` has its value already.
@@ -156,7 +125,7 @@ class WaitableConnector(DeferrableConnector[KeyT], Protocol[KeyT]):
             timeout: How many seconds to wait; `None` has no limit.
 
         Returns:
-            The bytes, or `None` when the timeout passed first.
+            The bytes, or `None` if the timeout passed first.
 
         Raises:
             ConnectorError: The connector was closed, or its medium went away.
@@ -168,44 +137,25 @@ class WaitableConnector(DeferrableConnector[KeyT], Protocol[KeyT]):
 
 
 def checked_timeout(timeout: float | None) -> float | None:
-    """Returns `timeout` (seconds), cut to the longest that the operating system can wait.
+    """Returns `timeout`, a number of seconds or `None`, unchanged if it makes sense.
 
     Raises:
-        TypeError: `timeout` is neither a number nor `None`.
-        ValueError: `timeout` is negative or not a number (NaN).
+        TypeError: It is neither a number nor `None`.
+        ValueError: It is negative or not a number (NaN).
     """
-    if timeout is None:
-        return None
-    if not isinstance(timeout, int | float):
-        raise TypeError(
-            f"timeout must be a number of seconds or None, not {type(timeout).__name__}."
-        )
-    if not timeout >= 0:  # so written, it refuses NaN too
+    if not isinstance(timeout, int | float | None):
+        raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}.")
+    if timeout is not None and not timeout >= 0:  # so written, it refuses NaN too
         raise ValueError(f"timeout must be at least 0 seconds, not {timeout}.")
-    return min(timeout, threading.TIMEOUT_MAX)
+    return timeout
 
 
 def poll(attempt: Callable[[], BytesLike | None], timeout: float | None = None) -> BytesLike | None:
     """Calls `attempt` until it returns bytes. That is how to wait where nobody wakes the waiter.
 
-    Each pause is 2 % of the time waited so far, but at least 0.2 ms and at most 15 ms. So a
-    waiter is late by at most 15 ms and one attempt, and a long wait takes about 65 attempts per
-    second.
-
-    Args:
-        attempt: What to call. It returns `None` as long as there is nothing.
-        timeout: How many seconds to go on; `None` goes on until something is there.
-
-    Returns:
-        What `attempt` returned, or `None` when the timeout passed first.
-
-    Raises:
-        TypeError: `attempt` cannot be called, or `timeout` is not a number.
-        ValueError: `timeout` is negative.
-        Exception: Whatever `attempt` raises.
+    Each pause is 2 % of the time waited so far, but at least 0.2 ms and at most 15 ms: a waiter is
+    late by no more than that and one attempt. After `timeout` seconds, the result is `None`.
     """
-    if not callable(attempt):
-        raise TypeError(f"attempt must be callable without arguments, not {attempt!r}.")
     start = time.monotonic()
     timeout = checked_timeout(timeout)
     while (found := attempt()) is None:
@@ -219,24 +169,10 @@ def poll(attempt: Callable[[], BytesLike | None], timeout: float | None = None) 
     return found
 
 
-class LocalKey(NamedTuple):
-    """A key of a `LocalConnector`."""
-
-    id: str
-
-
-class ManagerKey(NamedTuple):
-    """A key of a `ManagerConnector`."""
-
-    id: str
-
-
-class FileKey(NamedTuple):
-    """A key of a `FileConnector`. Its `id` is the name of the value's file."""
-
-    id: str
-
-
+# The `id` of a `FileKey` is the name of its value's file.
+LocalKey = NamedTuple("LocalKey", [("id", str)])
+ManagerKey = NamedTuple("ManagerKey", [("id", str)])
+FileKey = NamedTuple("FileKey", [("id", str)])
 OwnKeyT = TypeVar("OwnKeyT", LocalKey, ManagerKey, FileKey)
 
 
@@ -256,9 +192,21 @@ class _Base(WaitableConnector[OwnKeyT]):
         self.set(key, obj)
         return key
 
-    # `Store` has no use for batches, but ProxyStore's has.
+    def set(self, key: OwnKeyT, obj: BytesLike) -> None:
+        key_id = self._check_key(key)
+        if not isinstance(obj, BytesLike):
+            raise TypeError(
+                f"obj must be bytes, bytearray or memoryview, not {type(obj).__name__}."
+            )
+        if not self._set_once(key_id, bytes(obj)):  # which is no copy, if it is bytes already
+            raise AlreadySetError(
+                f"{key} is set already. It can be set once: the first value stays."
+            )
 
-    def put_batch(self, objs: Sequence[BytesLike]) -> list[OwnKeyT]:
+    def _set_once(self, key_id: str, value: bytes) -> bool:
+        raise NotImplementedError
+
+    def put_batch(self, objs: Sequence[BytesLike]) -> list[OwnKeyT]:  # for ProxyStore's `Store`
         return [self.put(obj) for obj in objs]
 
     def get_batch(self, keys: Sequence[OwnKeyT]) -> list[BytesLike | None]:
@@ -291,15 +239,6 @@ class _Base(WaitableConnector[OwnKeyT]):
             f"key must be a {self._key_type.__name__} made by a {type(self).__name__}, not "
             f"{key!r}. Use a key with the kind of connector it came from."
         )
-
-
-def _copy_bytes(obj: object) -> bytes:
-    if isinstance(obj, (bytes, bytearray, memoryview)):
-        return bytes(obj)  # no copy, if it is bytes already
-    raise TypeError(f"obj must be bytes, a bytearray or a memoryview, not {type(obj).__name__}.")
-
-
-_ALREADY_SET = "{} is set already. A key is set once: the first value stays."
 
 
 # In memory: of this process, or of a server
@@ -354,37 +293,31 @@ class _Memory:
 
 
 class _MemoryConnector(_Base[OwnKeyT]):
-    """A connector whose values are in a memory. The subclasses say where that is."""
+    """A connector whose values are in a memory, which `_call` calls wherever it is."""
 
-    def _memory(self) -> _Memory:
+    def _call(self, method: str, *arguments: Any) -> Any:
         raise NotImplementedError
 
     def get(self, key: OwnKeyT) -> bytes | None:
-        key_id = self._check_key(key)
-        return self._memory().get(key_id)
+        return cast(bytes | None, self._call("get", self._check_key(key)))
 
     def exists(self, key: OwnKeyT) -> bool:
-        key_id = self._check_key(key)
-        return self._memory().exists(key_id)
+        return bool(self._call("exists", self._check_key(key)))
 
     def evict(self, key: OwnKeyT) -> None:
-        key_id = self._check_key(key)
-        self._memory().evict(key_id)
+        self._call("evict", self._check_key(key))
 
-    def set(self, key: OwnKeyT, obj: BytesLike) -> None:
-        key_id, value = self._check_key(key), _copy_bytes(obj)
-        if not self._memory().set(key_id, value):
-            raise AlreadySetError(_ALREADY_SET.format(key))
+    def _set_once(self, key_id: str, value: bytes) -> bool:
+        return bool(self._call("set", key_id, value))
 
     def wait(self, key: OwnKeyT, timeout: float | None = None) -> bytes | None:
-        key_id, timeout = self._check_key(key), checked_timeout(timeout)
+        timeout = checked_timeout(timeout)
         end = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            # A row of short waits. After each, a close() is noticed; and a consumer that was
+            # A row of short waits. Before each, a close() is noticed; and a consumer that was
             # killed meanwhile has cost a server no more than that.
             left = max(end - time.monotonic(), 0)
-            value = self._memory().wait(key_id, min(left, _SHORT_WAIT))
-            self._check_open()
+            value: bytes | None = self._call("wait", self._check_key(key), min(left, _SHORT_WAIT))
             if value is not None or left <= _SHORT_WAIT:
                 return value
 
@@ -395,8 +328,7 @@ _SHORT_WAIT = 1.0  # seconds
 class LocalConnector(_MemoryConnector[LocalKey]):
     """Keeps values in this process's memory, for its threads.
 
-    In another process the connector, and each copy of it, raises `ConnectorError`: the memory
-    is not shared, and a waiter there would wait for ever.
+    A copy in another process has no memory to share, and raises `ConnectorError`.
     """
 
     _key_type = LocalKey
@@ -423,15 +355,15 @@ class LocalConnector(_MemoryConnector[LocalKey]):
         self._is_closed = True
         self._values = _Memory()
 
-    def _memory(self) -> _Memory:
-        return self._values
+    def _call(self, method: str, *arguments: Any) -> Any:
+        return getattr(self._values, method)(*arguments)
 
     def _check_open(self) -> None:
         super()._check_open()
         if self._process != os.getpid():
             raise ConnectorError(
-                f"The values of {self!r} are in the memory of another process, or gone with the "
-                "original. Use a ManagerConnector or a FileConnector between processes."
+                f"The values of {self!r} are in another process, or gone with the original. Use a "
+                "ManagerConnector or a FileConnector between processes."
             )
 
 
@@ -444,13 +376,12 @@ class ManagerConnector(_MemoryConnector[ManagerKey]):
 
     Without an `address`, this connector starts the server, which ends with it, even if this
     process is killed. All processes that this one starts with `multiprocessing` can use copies of
-    it. For processes without a common parent, run `python -m connectors serve HOST:PORT` and
-    `connect` to it.
+    it. For others, run `python -m connectors serve HOST:PORT` and `connect` to it.
 
-    Client and server prove to each other that they know the same authentication key. It is in
-    the environment variable `PROXYFUTURE_AUTHKEY`, or without one, it is this process's, which
-    child processes inherit (`multiprocessing.current_process().authkey`). It is never pickled.
-    What travels is not encrypted.
+    Client and server prove to each other that they know the same authentication key: that of the
+    environment variable `PROXYFUTURE_AUTHKEY`, or without one, this process's, which children
+    inherit (`multiprocessing.current_process().authkey`). It is never pickled. What travels is not
+    encrypted.
 
     Args:
         address: Of a server that runs already, to be reached at the first use. `connect` also
@@ -480,9 +411,8 @@ class ManagerConnector(_MemoryConnector[ManagerKey]):
 
         Args:
             address: `(host, port)`, the path of a Unix socket, or the name of a Windows pipe.
-            authkey: The server's authentication key, for this process: a copy elsewhere has the
-                default there, which is the environment variable `PROXYFUTURE_AUTHKEY`, or without
-                one, the process's key.
+            authkey: The server's authentication key, for this process only. By default, and for
+                copies elsewhere, the key is found as the class tells.
 
         Raises:
             TypeError: `authkey` is not bytes.
@@ -495,7 +425,7 @@ class ManagerConnector(_MemoryConnector[ManagerKey]):
             raise ValueError("authkey must not be empty: everybody knows that key.")
         connector = cls(_check_address(address))  # checked, since None would start a server
         connector._authkey = authkey
-        connector._memory()
+        connector._call("exists", "")
         return connector
 
     def config(self) -> dict[str, Any]:
@@ -506,30 +436,25 @@ class ManagerConnector(_MemoryConnector[ManagerKey]):
         return cls(_check_address(config["address"]))
 
     def close(self) -> None:
-        """Ends the use; the creator stops the server, and the values are gone.
-
-        Threads that still wait through this connector, and processes that wait for its server,
-        get a `ConnectorError`.
-        """
+        """Ends the use, and what waits. The creator stops the server, and the values are gone."""
         self._is_closed = True
         self._proxy = None  # and with it go its connections
         self._stop_server()
 
-    def _memory(self) -> _Memory:
+    def _call(self, method: str, *arguments: Any) -> Any:
         proxy = self._proxy
         if proxy is None or proxy.is_broken:
-            authkey = _default_authkey() if self._authkey is None else self._authkey
-            proxy = self._proxy = _open_memory(self._address, authkey)
-        return cast(_Memory, proxy)  # it has the same methods
+            manager = _MemoryManager(self._address, self._authkey or _default_authkey())
+            with _explain(self._address):
+                proxy = self._proxy = _call_in_time(manager.open_memory)
+        return proxy._callmethod(method, arguments)
 
 
 Address = tuple[str, int] | str
 
-# The environment variable with an authentication key for processes that have no common parent.
-_AUTHKEY_VARIABLE = "PROXYFUTURE_AUTHKEY"
+_AUTHKEY_VARIABLE = "PROXYFUTURE_AUTHKEY"  # an environment variable
 
-# A server that says nothing for so many seconds is frozen or out of reach.
-_PATIENCE = 30.0
+_PATIENCE = 30.0  # a server that says nothing for so many seconds is frozen or out of reach
 
 
 def _default_authkey() -> bytes:
@@ -562,14 +487,8 @@ class _MemoryProxy(BaseProxy):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        # "Thread-local storage", not the one that all proxies for the same server share: so the
-        # connections end with this proxy.
+        # "Thread-local storage" of its own, so that the connections in it end with this proxy.
         self._tls: Any = threading.local()
-
-    def __getattr__(self, method: str) -> Any:
-        if method not in self._exposed_:
-            raise AttributeError(method)
-        return lambda *arguments: self._callmethod(method, arguments)
 
     def _incref(self) -> None:
         """Does nothing: a memory stays as long as its server, and nobody counts its users."""
@@ -595,26 +514,36 @@ class _MemoryProxy(BaseProxy):
     def _get_connection(self) -> Any:
         """Returns the connection of this thread, in this process: a fork copies it."""
         if getattr(self._tls, "process", None) != os.getpid():
-            self._tls.connection = _call_in_time(self._dial)
+            self._tls.connection = _call_in_time(self._make_connection)
             self._tls.process = os.getpid()
         return self._tls.connection
 
-    def _dial(self) -> Any:
+    def _make_connection(self) -> Any:
         self._connect()
         return self._tls.connection
 
 
 class _MemoryManager(BaseManager):
-    """At the server's end, holds a memory; at the client's end, makes proxies of it."""
+    """At the server's end, holds a memory; at the client's end, makes a proxy of it."""
 
     memory: Callable[[], _MemoryProxy]
 
+    def __init__(self, address: Address | None, authkey: bytes) -> None:
+        is_ipv6 = isinstance(address, tuple) and ":" in address[0]
+        super().__init__(address, authkey, serializer="ipv6" if is_ipv6 else "pickle")
 
-_MemoryManager.register(
-    "memory",
-    functools.cache(_Memory),  # the same one for all clients
-    _MemoryProxy,
-)
+    def make_server(self) -> Server:
+        server = self.get_server()
+        server.create(cast(Any, None), "memory")  # it stays, whatever clients do
+        return server
+
+    def open_memory(self) -> _MemoryProxy:
+        self.connect()
+        return self.memory()
+
+
+# Cached: the same memory for all clients.
+_MemoryManager.register("memory", functools.cache(_Memory), _MemoryProxy)
 
 # The library takes (host, port) for an IPv4 address, unless it is told otherwise like this.
 managers.listener_client["ipv6"] = (  # type: ignore[attr-defined]  # typeshed lacks it
@@ -623,27 +552,8 @@ managers.listener_client["ipv6"] = (  # type: ignore[attr-defined]  # typeshed l
 )
 
 
-def _make_manager(address: Address | None, authkey: bytes) -> _MemoryManager:
-    is_ipv6 = isinstance(address, tuple) and ":" in address[0]
-    return _MemoryManager(address, authkey, serializer="ipv6" if is_ipv6 else "pickle")
-
-
-def _open_memory(address: Address, authkey: bytes) -> _MemoryProxy:
-    manager = _make_manager(address, authkey)
-
-    def connect() -> _MemoryProxy:
-        manager.connect()
-        return manager.memory()
-
-    with _explain(address):
-        return _call_in_time(connect)
-
-
 def _call_in_time(function: Callable[[], T]) -> T:
-    """Calls `function`, and raises a `TimeoutError` if it takes longer than `_PATIENCE`.
-
-    In a thread, since nothing else ends an attempt to connect to a server that is frozen.
-    """
+    """Calls `function` in a thread, since nothing else ends a connect() to a frozen server."""
     outcome: Future[T] = Future()
 
     def run() -> None:
@@ -664,15 +574,14 @@ def _explain(address: Address) -> Iterator[None]:
     except (AuthenticationError, AssertionError) as error:  # the second before Python 3.12
         raise ConnectorError(
             f"The server at {address!r} has another authentication key. That of a "
-            "ManagerConnector() is known to this process's parent and children only. For others, "
-            f"run a server with a key of your own, and set {_AUTHKEY_VARIABLE} or pass the key to "
-            "ManagerConnector.connect()."
+            "ManagerConnector() is its process's, which children inherit. For others, set "
+            f"{_AUTHKEY_VARIABLE} everywhere, or pass the key to ManagerConnector.connect()."
         ) from error
     except (OSError, EOFError, ValueError) as error:
         raise ConnectorError(
-            f"The server at {address!r} does not answer: {error!r}. The server of a "
-            "ManagerConnector() ends with it, and serves only this machine. For one that lasts, or "
-            "serves others, run `python -m connectors serve HOST:PORT`."
+            f"The server at {address!r} does not answer: {error!r}. That of a ManagerConnector() "
+            "ends with it, and serves only its machine. For one that lasts, or serves others, run "
+            "`python -m connectors serve HOST:PORT`."
         ) from error
 
 
@@ -680,10 +589,9 @@ def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], Address]:
     """Starts a server that ends with this process. Returns it and its address."""
     if getattr(sys, "frozen", False) or not (sys.executable and os.path.isfile(__file__)):
         raise ConnectorError(
-            "No server can be started here, for want of a Python interpreter that could run "
-            f"{__file__!r}: this is a frozen program or a zip application, or sys.executable is "
-            "not known. Run `python -m connectors serve HOST:PORT` elsewhere, and use "
-            "ManagerConnector.connect()."
+            f"No server can be started here, as no interpreter can run {__file__!r}: this is a "
+            "frozen program or a zip application, or sys.executable is not known. Run `python -m "
+            "connectors serve HOST:PORT` elsewhere, and use ManagerConnector.connect()."
         )
     # A new interpreter, since a fork would hold our files and locks. It runs this file alone.
     command = [sys.executable, "-I", "-S", __file__, "serve", "--for-creator"]
@@ -695,7 +603,7 @@ def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], Address]:
             undo.callback(server.kill)
             assert server.stdin and server.stdout  # for mypy: they are pipes
             pickle.dump(authkey, server.stdin)
-            address: Address = _call_in_time(functools.partial(pickle.load, server.stdout))
+            address: Address = pickle.load(server.stdout)
             server.stdout.close()
             undo.pop_all()
     except (OSError, EOFError) as error:
@@ -723,12 +631,10 @@ class FileConnector(_Base[FileKey]):
     """Keeps each value in a file of a directory, local or shared between machines.
 
     A value is written aside, then linked to its name: a step that a file system does whole or
-    not at all, and refuses if the name exists. A directory cannot wake a waiter, so `wait`
-    polls (see `poll`).
+    not at all, and refuses if the name exists. A directory cannot wake a waiter, so `wait` polls.
 
     The directory is private to its user (mode 0700). One that exists is accepted if it belongs
-    to the user and nobody else may write to it. Values survive the death of any process, but
-    not a power failure: nothing is synchronized to the disk.
+    to the user and nobody else may write to it. Values survive the death of any process.
 
     Args:
         store_dir: The directory. If it does not exist it is created, in a parent that does;
@@ -736,14 +642,13 @@ class FileConnector(_Base[FileKey]):
 
     Raises:
         ConnectorError: The directory cannot be created or is not private.
+        TypeError: `store_dir` is not a path.
     """
 
     _key_type = FileKey
     _creator: int | None = None  # the process that made the directory
 
     def __init__(self, store_dir: str | os.PathLike[str]) -> None:
-        if not isinstance(store_dir, str | os.PathLike):
-            raise TypeError(f"store_dir must be a path, not {type(store_dir).__name__}.")
         self._store_dir = os.fsdecode(store_dir)
         with self._explain():
             if self._store_dir:  # abspath() would take an empty path, which nobody means, for "."
@@ -772,19 +677,21 @@ class FileConnector(_Base[FileKey]):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
-    def set(self, key: FileKey, obj: BytesLike) -> None:
-        value = _copy_bytes(obj)
+    def _set_once(self, key_id: str, value: bytes) -> bool:
+        path = os.path.join(self._store_dir, key_id)
+        aside = f"{path}.{os.urandom(8).hex()}.partial"
         with self._explain():
-            path = self._get_path(key)
-            aside = f"{path}.{os.urandom(8).hex()}.partial"
+            self._check_directory()
             try:
-                with open(aside, "xb", opener=_open_private) as file:
+                descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
+                with open(descriptor, "wb") as file:
                     file.write(value)
                 os.link(aside, path)
+                return True
             except FileExistsError:
-                raise AlreadySetError(_ALREADY_SET.format(key)) from None
+                return False
             finally:
-                # A consumer who has the value may have removed the directory by now.
+                # A consumer that has the value may have removed the directory by now.
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(aside)
 
@@ -796,35 +703,25 @@ class FileConnector(_Base[FileKey]):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        # Not through __init__: on a machine that does not share the directory, creating an
-        # empty one would turn an error into a wait without end.
+        # Not by __init__: where the directory is not shared, an empty one would be waited for.
         connector = cls.__new__(cls)
         connector._store_dir = config["store_dir"]
         return connector
 
     def close(self) -> None:
-        """Ends the use; the creator removes the values, and the directory if that empties it.
-
-        Threads that still wait through this connector get a `ConnectorError`.
-        """
+        """Ends the use, and what waits. The creator removes values and directory."""
         self._is_closed = True
-        if self._creator == os.getpid():  # a forked child is not the creator
-            self._creator = None
-            with self._explain(), contextlib.suppress(FileNotFoundError):  # it is gone already
-                self._remove_directory()
-
-    def _remove_directory(self) -> None:
-        while paths := self._find_own_files():  # again, if a setter was late
-            for path in paths:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
-        with contextlib.suppress(OSError):  # there are files that are not our own
-            os.rmdir(self._store_dir)
-
-    def _find_own_files(self) -> list[str]:
+        if self._creator != os.getpid():  # a forked child is not the creator
+            return
+        self._creator = None
         own = re.compile(r"[0-9a-f]{32}(\.\w+\.partial)?")
-        with os.scandir(self._store_dir) as entries:
-            return [each.path for each in entries if own.fullmatch(each.name) and each.is_file()]
+        with self._explain(), contextlib.suppress(FileNotFoundError):  # it is gone already
+            while names := list(filter(own.fullmatch, os.listdir(self._store_dir))):
+                for name in names:  # and then once more, if a setter was late
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(os.path.join(self._store_dir, name))
+            with contextlib.suppress(OSError):  # there are files that are not its own
+                os.rmdir(self._store_dir)
 
     def _get_path(self, key: FileKey) -> str:
         key_id = self._check_key(key)
@@ -832,10 +729,7 @@ class FileConnector(_Base[FileKey]):
         return os.path.join(self._store_dir, key_id)
 
     def _check_directory(self) -> None:
-        status = os.stat(self._store_dir)
-        if not stat.S_ISDIR(status.st_mode):
-            raise ConnectorError(f"store_dir {self._store_dir!r} is not a directory.")
-        # Not on Windows, where other means keep others out.
+        status = os.stat(self._store_dir + os.sep)  # the separator: only a directory will do
         if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
             raise ConnectorError(
                 f"store_dir {self._store_dir!r} belongs to somebody else, or others may write to "
@@ -856,10 +750,6 @@ class FileConnector(_Base[FileKey]):
             ) from error
 
 
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, mode=0o600)
-
-
 # The server's program
 
 
@@ -871,28 +761,20 @@ def _serve_creator() -> None:
     creator = os.getppid()
     authkey = pickle.load(sys.stdin.buffer)
     try:
-        server = _make_manager(None, authkey).get_server()
+        server = _MemoryManager(None, authkey).make_server()
     except OSError:  # a long path of the temporary directory leaves no room for a socket's name
-        server = _make_manager(("127.0.0.1", 0), authkey).get_server()
-    threading.Thread(target=_serve, args=(server,), daemon=True).start()
+        server = _MemoryManager(("127.0.0.1", 0), authkey).make_server()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     pickle.dump(server.address, sys.stdout.buffer)
     sys.stdout.buffer.flush()
-    # Two signs: the creator says so, or its standard input at our end is closed; and, as another
-    # child of the creator may have inherited the other end, that this one gets another parent.
+    # The creator writes, or its end of our standard input is closed. As other children may have
+    # inherited that end, there is a second sign of its death: this process gets another parent.
     listener = threading.Thread(target=os.read, args=(0, 1), daemon=True)
     listener.start()
     while listener.is_alive() and os.getppid() == creator:
         listener.join(0.5)
-    # The consumer who closed the store had its value. Its producer may still wait for an answer.
-    time.sleep(_GRACE)
-
-
-_GRACE = 0.2  # seconds
-
-
-def _serve(server: Any) -> None:
-    server.create(None, "memory")  # which keeps it, whatever its users do
-    server.serve_forever()
+    # The consumer that closed the store had its value. Its producer may still wait for an answer.
+    time.sleep(0.2)
 
 
 def _parse_address(text: str) -> tuple[str, int]:
@@ -908,16 +790,13 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(
         prog="python -m connectors",
-        description="Serves values to all processes that know the authentication key, which is in "
-        f"the environment variable {_AUTHKEY_VARIABLE}, by ManagerConnector.connect((HOST, PORT)).",
+        description="A server for ManagerConnector.connect((HOST, PORT)). The environment variable "
+        f"{_AUTHKEY_VARIABLE} holds the authentication key, which its clients have to know.",
     )
     parser.add_argument("command", choices=["serve"])
+    where = "where to listen (default: for this machine only, on any free port)"
     parser.add_argument(
-        "address",
-        metavar="HOST:PORT",
-        nargs="?",
-        default="127.0.0.1:0",
-        help="where to listen (default: for this machine only, on any free port)",
+        "address", metavar="HOST:PORT", nargs="?", default="127.0.0.1:0", help=where
     )
     parser.add_argument("--for-creator", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -927,12 +806,13 @@ def main() -> None:
     if not authkey:
         parser.error(f"set {_AUTHKEY_VARIABLE} to a secret that the server's clients know too.")
     try:
-        server = _make_manager(_parse_address(arguments.address), os.fsencode(authkey)).get_server()
+        address = _parse_address(arguments.address)
+        server = _MemoryManager(address, os.fsencode(authkey)).make_server()
     except (OSError, ValueError) as error:
         parser.error(f"cannot listen on {arguments.address}: {error}.")
     host, port, *_ = cast(Any, server.address)
     print(f"Serving on {host}:{port}. Ctrl-C ends it.", flush=True)
-    _serve(server)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ process that can reach the store:
     >>> from connectors import LocalConnector
     >>> from proxyfuture import ProxyFuture, Store
     >>> with Store("example", LocalConnector()) as store:
-    ...     future: ProxyFuture[str] = store.future()
+    ...     future: ProxyFuture[str] = store.future(str)
     ...     proxy = future.proxy()
     ...     future.set_result("value")
     ...     print(proxy.upper())
@@ -51,63 +51,42 @@ from connectors import (
     poll,
 )
 
-__all__ = [
-    "BrokenFutureError",
-    "Proxy",
-    "ProxyFuture",
-    "ProxyResolveError",
-    "SerializationError",
-    "Store",
-    "call_with_proxies",
-    "extract",
-    "is_resolved",
-    "resolve",
-]
-
 T = TypeVar("T")
 
 
 class ProxyResolveError(Exception):
     """A proxy could not get its target. The reason is the `__cause__`.
 
-    It is none of the exceptions that Python's own protocols swallow, such as `AttributeError`
-    (`hasattr`) or `StopIteration` (`for`), so that a failure cannot pass for an answer.
+    Unlike `AttributeError` or `StopIteration`, `hasattr` and `for` do not take it for an answer.
     """
 
 
 class BrokenFutureError(Exception):
-    """A future is done, but has neither a result nor an exception that could travel.
-
-    Its producer left the `with future:` block without setting a result; or it raised an
-    exception that cannot be pickled or rebuilt, which this one describes.
-    """
+    """A producer left its `with future:` block without a result, or its exception cannot travel."""
 
 
 class SerializationError(Exception):
     """A value cannot be turned into bytes, or bytes into a value. See the `__cause__`."""
 
 
-# Steps 1 and 3: a store makes futures and proxies, and travels with them
+# Steps 1 and 3: the store
 
 
 class Store:
     """Keeps Python objects in a connector, and makes proxies and futures for them.
 
-    A store is its configuration: pickled, it is its name and its connector's type and
-    `config()`. Unpickled in a process that has that store, it is that very store; elsewhere it
-    is opened, and the latest few are kept. Opening does no I/O: a connector connects at its
-    first use.
+    A store is its configuration: pickled, it is its name, its connector's type and `config()`, and
+    its other arguments. Unpickled in a process that has that store, it is that very store;
+    elsewhere it is opened, without any I/O, and the latest few are kept.
 
     Args:
-        name: A part of the configuration. It tells apart stores that are alike otherwise, but not
-            their keys: stores that share a connector share its values.
+        name: Tells apart stores that are alike otherwise, but not their keys: stores that share a
+            connector share its values.
         connector: Where the bytes go. It is closed with the store.
-        serializer: Turns an object into bytes; by default `pickle`, highest protocol. If the
-            store is to travel, a function that can be pickled: it is a part of the configuration.
-            Exceptions are pickled whatever the serializer.
+        serializer: Turns an object into bytes; by default `pickle`, highest protocol. Exceptions
+            are pickled whatever the serializer.
         deserializer: Turns these bytes into an object again.
-        cache_size: How many objects to keep in this process, the most recently used ones. To ask
-            again for the key of one gives that same object. 0 keeps none.
+        cache_size: How many objects to remember in this process, the most recently used ones.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -127,9 +106,7 @@ class Store:
         if not name:
             raise ValueError("name must not be empty: it tells the stores of a process apart.")
         if isinstance(connector, type) or not isinstance(connector, Connector):
-            raise TypeError(
-                f"connector must be an object with the methods of a Connector, not {connector!r}."
-            )
+            raise TypeError(f"connector must have the methods of a Connector, not {connector!r}.")
         for role, function in ("serializer", serializer), ("deserializer", deserializer):
             if not (function is None or callable(function)):
                 raise TypeError(f"{role} must be callable with one argument, not {function!r}.")
@@ -155,8 +132,7 @@ class Store:
 
         Args:
             target_type: The class of the result. With it, `isinstance(proxy, ...)` answers before
-                there is a result, for instance when an engine such as Dask inspects the arguments
-                of its tasks; and `set_result` refuses anything else.
+                there is a result, and `set_result` refuses anything else.
 
         Raises:
             NotImplementedError: The connector cannot hand out keys before their values.
@@ -165,8 +141,8 @@ class Store:
         _check_class(target_type)
         if not self._is_deferrable:
             raise NotImplementedError(
-                f"{type(self.connector).__name__} is not a DeferrableConnector: it has no "
-                "new_key() and set(), which a future needs. Use, for instance, a FileConnector."
+                f"{type(self.connector).__name__} is no DeferrableConnector: it lacks new_key() or "
+                "set(), which a future needs. Use, for instance, a FileConnector."
             )
         key = cast(DeferrableConnector[Any], self.connector).new_key()
         return ProxyFuture(self, key, target_type)
@@ -200,8 +176,7 @@ class Store:
             SerializationError: What is stored cannot be deserialized.
             BaseException: The exception that was set there instead of a result.
         """
-        outcome = self._look_up(key)
-        return default if outcome is None else outcome.unwrap()
+        return (self._look_up(key) or _Outcome(default)).unwrap()
 
     def exists(self, key: Any) -> bool:
         """Tells whether `key` is set."""
@@ -245,8 +220,8 @@ class Store:
     ) -> _Outcome:
         """Returns what `key` holds, as soon as it is set. This is where a consumer blocks.
 
-        It is a row of waits of a second. Between them it looks whether the store was closed or the
-        `follower` cancelled, and says once that it takes long.
+        It waits a second at a time. Between, it looks whether the store was closed or the `follower`
+        cancelled; and once, it says that it takes long.
         """
         start, is_reported = time.monotonic(), False
         outcome = self._recall(key)
@@ -258,24 +233,23 @@ class Store:
             waited = time.monotonic() - start
             if waited >= _SILENT_SECONDS and not is_reported:
                 is_reported = True
-                _logger.warning(_STILL_WAITING, key, self, waited)
-            left = math.inf if timeout is None else timeout - waited
-            if waited > 0 and left < 0:
-                raise TimeoutError(
-                    f"There was nothing under {key} within {timeout} seconds. It is not set yet, "
-                    "or it was evicted."
+                _logger.warning(
+                    "Still waiting for %s in %r after %.0f seconds. Does its producer run, and set "
+                    "this future? In a block `with future:`, it cannot forget it.",
+                    *(key, self, waited),
                 )
-            outcome = self._load(key, self._wait_once(key, max(min(left, 1.0), 0)))
+            left = math.inf if timeout is None else max(timeout - waited, 0)
+            if self._is_waitable:
+                data = cast(WaitableConnector[Any], self.connector).wait(key, min(left, 1))
+            else:
+                data = poll(lambda: self.connector.get(key), min(left, 1))
+            outcome = self._load(key, data)
+            if outcome is None and left <= 1:
+                raise TimeoutError(f"Within {timeout} seconds, nothing was set under {key}.")
         return outcome
 
-    def _wait_once(self, key: Any, seconds: float) -> BytesLike | None:
-        if self._is_waitable:
-            return cast(WaitableConnector[Any], self.connector).wait(key, seconds)
-        return poll(lambda: self.connector.get(key), seconds)
-
     def _recall(self, key: Any) -> _Outcome | None:
-        # No lock for the cache: each step is atomic. A race costs another fetch, or keeps an
-        # evicted object until it is its turn to leave. TypeError: it is no key; fetching will tell.
+        # Without a lock, since each step is atomic. TypeError: it is no key; fetching will tell.
         with contextlib.suppress(KeyError, TypeError):
             self._cache.move_to_end(key)
             return _Outcome(self._cache[key])
@@ -313,20 +287,13 @@ class Store:
         except Exception as cause:
             raise SerializationError(
                 f"These {len(data)} bytes cannot be deserialized: {_describe(cause)}. They are "
-                "damaged, or were made by another serializer, or need a module that is missing "
-                "here."
+                "damaged, of another serializer, or need a module that is missing here."
             ) from cause
 
 
 _logger = logging.getLogger("proxyfuture")
 
-# Seconds after which a consumer that still waits says so.
-_SILENT_SECONDS = 30.0
-
-_STILL_WAITING = (
-    "Still waiting for %s in %r after %.0f seconds. Does its producer run, and set the result of "
-    "the same future? `with future:` makes sure that it does."
-)
+_SILENT_SECONDS = 30.0  # a consumer that waits for longer says so
 
 # The stores of this process, by their configurations, as long as somebody holds them; and the
 # latest that arrived in a pickle, since the next pickle may need one again.
@@ -367,26 +334,19 @@ def _find_class(obj: T) -> type[T] | None:
         return None
 
 
-class _Outcome:
+class _Outcome(NamedTuple):
     """What is set under a key: a result, or an exception in its place."""
 
-    __slots__ = ("error", "result")
-
-    def __init__(self, result: Any = None, error: BaseException | None = None) -> None:
-        self.result = result
-        self.error = error
+    result: Any = None
+    error: BaseException | None = None
 
     def unwrap(self) -> Any:
-        """Returns the result or raises the exception, which can be done once."""
         if self.error is None:
             return self.result
-        # The traceback of the exception will hold the callers' variables, and one of them holds
-        # this outcome. If we held the exception, that cycle would keep all of them in memory.
-        error, self.error = self.error, None
         try:
-            raise error
+            raise self.error
         finally:
-            del error
+            del self  # which the traceback would hold: a cycle, broken as in concurrent.futures
 
 
 # Steps 2 and 4: the future
@@ -396,12 +356,10 @@ class ProxyFuture(Generic[T]):
     """A result that its producer sets later, and consumers use through proxies.
 
     Its methods are named, block and fail like those of `concurrent.futures.Future`. Unlike that
-    one, it can be pickled to any process that can reach the store, a producer's or a consumer's.
-    Get one from `Store.future`.
+    one, it can be pickled to any process that can reach the store. Get one from `Store.future`.
 
-    A producer that uses it as a context manager cannot forget its consumers: without a result,
-    an exception that leaves the block is set for them, too, and a block that just ends sets a
-    `BrokenFutureError`.
+    A producer that uses it as a context manager cannot forget its consumers: an exception that
+    leaves the block is set for them, too, and without a result they get a `BrokenFutureError`.
 
         >>> def produce(future: ProxyFuture[int]) -> None:
         ...     with future:
@@ -418,15 +376,13 @@ class ProxyFuture(Generic[T]):
         self._was_set = False
 
     def proxy(self, *, timeout: float | None = None, evict: bool = False) -> T:
-        """Returns a proxy of the result, to be handed to a consumer.
-
-        To a type checker it is the result, since that is what a consumer's signature says.
+        """Returns a proxy of the result. To a type checker, it is the result.
 
         Args:
             timeout: How many seconds the proxy's first use waits at most; `None` has no limit.
                 Threads that share a proxy take turns, so one may wait for those before it, too.
-            evict: Whether to remove the result from the store once the proxy has it. For a
-                result with one consumer.
+            evict: Whether to remove the result from the store once the proxy has it, for a
+                result with one consumer. From then on, the proxy's pickle holds it.
 
         Raises:
             TypeError: `timeout` is not a number.
@@ -443,19 +399,15 @@ class ProxyFuture(Generic[T]):
 
         Raises:
             TimeoutError: The timeout passed.
-            BaseException: The producer set an exception: that one.
-            BrokenFutureError: The producer left its block without setting anything, or set an
-                exception that cannot travel.
+            BaseException: What the producer set as an exception.
+            BrokenFutureError: The producer set nothing, or an exception that cannot travel.
             SerializationError: The result cannot be deserialized here.
             ConnectorError: The store was closed, or is out of reach.
         """
         return cast(T, self._store._wait_for(self.key, checked_timeout(timeout)).unwrap())
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Waits for the result and returns the exception in its place, or `None`.
-
-        The arguments and errors are those of `result`, but what the producer set is returned.
-        """
+        """As `result`, but returns the exception that the producer set, or else `None`."""
         return self._store._wait_for(self.key, checked_timeout(timeout)).error
 
     def done(self) -> bool:
@@ -469,8 +421,7 @@ class ProxyFuture(Generic[T]):
             InvalidStateError: A result or an exception was set before, and is still stored.
             TypeError: `obj` is not of the future's target type.
             SerializationError: `obj` cannot be serialized.
-            ConnectorError: The store cannot keep it, and the future stays pending; or the store has
-                it, and only the answer was lost.
+            ConnectorError: The store is closed, out of reach, or has no room.
         """
         if self._target_type is not None and not isinstance(obj, self._target_type):
             raise TypeError(
@@ -480,14 +431,7 @@ class ProxyFuture(Generic[T]):
         self._set(self._store._serialize(obj))
 
     def set_exception(self, exc: BaseException) -> None:
-        """Sets an exception instead of a result, once, which wakes the consumers.
-
-        Raises:
-            InvalidStateError: A result or an exception was set before, and is still stored.
-            TypeError: `exc` is not an exception.
-            ConnectorError: The store cannot keep it, and the future stays pending; or the store has
-                it, and only the answer was lost.
-        """
+        """Sets an exception instead of a result, once. The errors are those of `set_result`."""
         if not isinstance(exc, BaseException):
             raise TypeError(f"exc must be an instance of an exception class, not {exc!r}.")
         self._set(_pack_error(exc))
@@ -496,8 +440,7 @@ class ProxyFuture(Generic[T]):
         """Returns a `concurrent.futures.Future` that follows this one.
 
         For `concurrent.futures.wait` and `as_completed`, callbacks, and `asyncio.wrap_future`,
-        which `await` uses. Each costs a thread until it is done, or for up to a second after it
-        was cancelled.
+        which `await` uses. It costs a thread until it is done, or a second after it was cancelled.
         """
         follower: Future[T] = Future()
         threading.Thread(target=self._lead, args=(follower,), daemon=True).start()
@@ -514,12 +457,10 @@ class ProxyFuture(Generic[T]):
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         if self._was_set:  # and not done(), since a consumer may have evicted the result by now
             return
-        # The block may have let somebody else set it. And if the store is closed, the exception of
-        # the block tells more.
+        error = exc or BrokenFutureError("The producer left `with future:` without a result.")
+        # Somebody else may have set it. And the block's exception tells more than a closed store's.
         with contextlib.suppress(InvalidStateError if exc is None else Exception):
-            self.set_exception(
-                exc or BrokenFutureError("The producer left `with future:` without a result.")
-            )
+            self.set_exception(error)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ProxyFuture, (self._store, self.key, self._target_type)
@@ -549,10 +490,7 @@ class ProxyFuture(Generic[T]):
 
 
 def _adapt_to_asyncio(error: BaseException) -> BaseException:
-    """Returns `error`, or another in its place if a future of `asyncio` would misunderstand it.
-
-    It refuses a `StopIteration`, and takes a `CancelledError` for its own cancellation.
-    """
+    """Replaces what `asyncio` would take for its own: the end of a coroutine or its cancellation."""
     import asyncio
 
     if not isinstance(error, (StopIteration, CancelledError, asyncio.CancelledError)):
@@ -563,10 +501,7 @@ def _adapt_to_asyncio(error: BaseException) -> BaseException:
 
 
 class _Fetch(NamedTuple):
-    """The factory of a store's proxies: fetches the key, and waits for it up to the timeout.
-
-    A tuple, since it pickles small.
-    """
+    """The factory of a store's proxies. A tuple, since it pickles small."""
 
     store: Store
     key: Any
@@ -598,18 +533,11 @@ class _Fetch(NamedTuple):
 def call_with_proxies(fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
     """Calls `fn` with a proxy in place of every argument that is a `ProxyFuture`.
 
-    Engines that look into the arguments of a task would wait for a proxy before they start
-    the task. They find nothing to wait for in a future, so let the task make the proxies:
+    For engines that look into the arguments of a task, and so would wait for a proxy before they
+    start the task. In a future, they find nothing to wait for:
 
         submit(call_with_proxies, bar, future)  # instead of submit(bar, future.proxy())
-
-    Futures inside other arguments, such as lists, stay as they are.
-
-    Raises:
-        TypeError: `fn` cannot be called.
     """
-    if not callable(fn):
-        raise TypeError(f"fn must be callable, not {fn!r}.")
 
     def proxied(argument: Any) -> Any:
         # By type(), since isinstance() would ask a proxy among the arguments for its class.
@@ -618,10 +546,8 @@ def call_with_proxies(fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
     return fn(*map(proxied, args), **{name: proxied(value) for name, value in kwargs.items()})
 
 
-# What is stored in step 4: a value, or an exception in its place
-
-# An exception is stored behind a mark that no pickle and no text begins with. So results need no
-# wrapper that says what they are, and no copy to add one.
+# What is stored in step 4: a serialized value; or a pickled exception, behind a mark with which no
+# pickle and no text begins
 
 _ERROR_MARK = b"\0proxyfuture exception\0"
 
@@ -645,8 +571,7 @@ def _unpack_error(data: BytesLike) -> BaseException:
     error: BaseException
     try:
         error = pickle.loads(pickled)
-        if not isinstance(error, BaseException):
-            raise TypeError
+        assert isinstance(error, BaseException)
     except Exception:
         error = BrokenFutureError(f"The producer's exception cannot be rebuilt: {description}")
     with contextlib.suppress(Exception):  # some classes take no notes
@@ -665,20 +590,15 @@ def _describe(error: BaseException) -> str:
 
 
 def _unwrap(operand: Any) -> Any:
-    """Returns the target of a proxy, and anything else as it is.
-
-    For what stands at the right of an operator, where few types know what to do with a proxy.
-    """
+    """For what stands at the right of an operator, where few types know what to do with a proxy."""
     return operand.__target__ if type(operand) is Proxy else operand
 
 
-_Operator = Callable[..., Any]
+_Operation = Callable[[Any, Any], Any]
 
 
-def _define_operator(
-    operate: _Operator, operate_in_place: _Operator
-) -> tuple[_Operator, _Operator, _Operator]:
-    """Returns the three special methods of a binary operator, such as `+`."""
+def _define_operator(operate: _Operation, change: _Operation) -> tuple[Any, Any, Any]:
+    """Returns three special methods: of an operator such as `+`, its reflected form, and `+=`."""
 
     def forward(self: Proxy[Any], other: Any) -> Any:
         return operate(self.__target__, _unwrap(other))
@@ -687,7 +607,7 @@ def _define_operator(
         return operate(other, self.__target__)
 
     def in_place(self: Proxy[Any], other: Any) -> Any:
-        result = operate_in_place(self.__target__, _unwrap(other))
+        result = change(self.__target__, _unwrap(other))
         return self if result is self.__target__ else result
 
     return forward, reflected, in_place
@@ -697,9 +617,8 @@ def _define_operator(
 class Proxy(Generic[T]):
     """An object that behaves as another one, its target, which it gets at its first use.
 
-    The special methods that Python lets a class define are here, and each hands its operation to
-    the target; `__getattr__` does the rest. (What cannot be handed on is listed in docs/limits.md.)
-    A proxy pickles as its factory.
+    It has all special methods that Python lets a class define, and each hands its operation to
+    the target; `__getattr__` does the rest. What cannot be handed on is listed in docs/limits.md.
 
         >>> proxy = Proxy(lambda: [1, 2])
         >>> proxy
@@ -710,11 +629,9 @@ class Proxy(Generic[T]):
         [1, 2]
 
     Args:
-        factory: Called without arguments, at the first use, to get the target. If it raises an
-            `Exception`, the user of the proxy gets a `ProxyResolveError`, and the next use calls it
-            again.
-        target_type: The target's class, if known. Then `isinstance`, and `hasattr` for special
-            methods that it lacks, are answered without the target.
+        factory: Called without arguments, at the first use, to get the target. After an
+            `Exception`, of which the user gets a `ProxyResolveError`, the next use calls it again.
+        target_type: The target's class, if known, to answer `isinstance` without the target.
 
     Raises:
         TypeError: `factory` cannot be called, or `target_type` is not a class.
@@ -749,12 +666,10 @@ class Proxy(Generic[T]):
         return getattr(self.__target__, name)
 
     # fmt: off
-    # The table: one line for each special method, in the order of the language reference, so that
-    # a missing one is easily seen. Missing on purpose: __del__ and __sizeof__ (about the proxy);
-    # __getattribute__ (it would slow down every access); __get__, __set__, __delete__ and
-    # __set_name__ (they would resolve a proxy that is merely stored in a class);
-    # __release_buffer__ (the memoryview in __buffer__ releases itself).
-
+    # The table: one line for each special method, in the order of the language reference. Missing
+    # on purpose: __getattribute__ (it would slow down every access); __del__ and __sizeof__ (about
+    # the proxy); __get__, __set__, __delete__ and __set_name__ (for a proxy that is merely stored
+    # in a class); __release_buffer__ (the memoryview in __buffer__ releases itself).
     # 3.3.1 Basic customization (__repr__ is below)
     def __str__(self) -> str: return str(self.__target__)
     def __bytes__(self) -> bytes: return bytes(self.__target__)
@@ -767,18 +682,14 @@ class Proxy(Generic[T]):
     def __ge__(self, other: Any) -> Any: return self.__target__ >= _unwrap(other)
     def __hash__(self) -> int: return hash(self.__target__)
     def __bool__(self) -> bool: return bool(self.__target__)
-
     # 3.3.2 Attribute access (__getattr__ is above, __setattr__ and __dir__ are below)
     def __delattr__(self, name: str) -> None: return delattr(self.__target__, name)
-
     # 3.3.3 and 3.3.4 Class creation, instance and subclass checks, where the target is a class
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[Any, ...]: return (self.__target__,)
     def __instancecheck__(self, instance: Any) -> bool: return isinstance(instance, self.__target__)
     def __subclasscheck__(self, subclass: Any) -> bool: return issubclass(_unwrap(subclass), self.__target__)
-
     # 3.3.6 Calls
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any: return self.__target__(*args, **kwargs)
-
     # 3.3.7 Containers
     def __len__(self) -> int: return len(self.__target__)
     def __length_hint__(self) -> int: return operator.length_hint(self.__target__)
@@ -789,7 +700,6 @@ class Proxy(Generic[T]):
     def __next__(self) -> Any: return next(self.__target__)
     def __reversed__(self) -> Any: return reversed(self.__target__)
     def __contains__(self, item: Any) -> bool: return _unwrap(item) in self.__target__
-
     # 3.3.8 Numbers: operators, each with its reflected and its in-place form
     __add__, __radd__, __iadd__ = _define_operator(operator.add, operator.iadd)
     __sub__, __rsub__, __isub__ = _define_operator(operator.sub, operator.isub)
@@ -808,7 +718,6 @@ class Proxy(Generic[T]):
     def __pow__(self, *others: Any) -> Any: return pow(self.__target__, *map(_unwrap, others))
     def __rpow__(self, other: Any, *modulo: Any) -> Any: return pow(other, self.__target__, *modulo)
     __ipow__ = _define_operator(pow, operator.ipow)[2]
-
     # 3.3.8 Numbers: signs and conversions
     def __neg__(self) -> Any: return -self.__target__
     def __pos__(self) -> Any: return +self.__target__
@@ -822,19 +731,16 @@ class Proxy(Generic[T]):
     def __trunc__(self) -> Any: return math.trunc(self.__target__)
     def __floor__(self) -> Any: return math.floor(self.__target__)
     def __ceil__(self) -> Any: return math.ceil(self.__target__)
-
     # 3.3.9 and 3.3.11 With statements, and buffers (Python 3.12 and later)
-    def __enter__(self) -> Any: return _get_method(self, "__enter__")()
-    def __exit__(self, *exc: Any) -> Any: return _get_method(self, "__exit__")(*exc)
+    def __enter__(self) -> Any: return contextlib.ExitStack().enter_context(self.__target__)
+    def __exit__(self, *exc: Any) -> Any: return self.__target__.__exit__(*exc)
     def __buffer__(self, flags: int) -> memoryview: return memoryview(self.__target__)
-
     # 3.4 Coroutines
     def __await__(self) -> Any: return _await(self.__target__).__await__()
     def __aiter__(self) -> Any: return aiter(self.__target__)
     def __anext__(self) -> Any: return anext(self.__target__)
-    def __aenter__(self) -> Any: return _get_method(self, "__aenter__")()
-    def __aexit__(self, *exc: Any) -> Any: return _get_method(self, "__aexit__")(*exc)
-
+    def __aenter__(self) -> Any: return contextlib.AsyncExitStack().enter_async_context(self.__target__)
+    def __aexit__(self, *exc: Any) -> Any: return self.__target__.__aexit__(*exc)
     # From the library reference: os.fspath, copy
     def __fspath__(self) -> Any: return os.fspath(self.__target__)
     def __copy__(self) -> Any: return copy.copy(self.__target__)
@@ -842,7 +748,7 @@ class Proxy(Generic[T]):
     # fmt: on
 
     def __repr__(self) -> str:
-        # For debuggers, logs and the prompt: looking at a proxy must not block.
+        # Debuggers, logs and the prompt only look, and must not block.
         if is_resolved(self):
             return repr(self.__target__)
         return f"<Proxy of {self.__factory__!r}, unresolved>"
@@ -885,12 +791,7 @@ def _check_class(target_type: type[Any] | None) -> None:
 
 
 def resolve(proxy: object) -> None:
-    """Resolves a proxy now, if it is not yet resolved.
-
-    Raises:
-        ProxyResolveError: The factory failed.
-        TypeError: `proxy` is not a `Proxy`.
-    """
+    """Resolves a proxy now, if it is not yet resolved. The errors are those of `extract`."""
     extract(proxy)
 
 
@@ -901,11 +802,11 @@ def is_resolved(proxy: object) -> bool:
         TypeError: `proxy` is not a `Proxy`.
     """
     try:
-        # Finds the slot empty or not. Unlike proxy.__target__, it does not go on to __getattr__.
+        # Unlike proxy.__target__, this finds the slot empty, and does not go on to __getattr__.
         object.__getattribute__(_check_proxy(proxy), "__target__")
+        return True
     except AttributeError:
         return False
-    return True
 
 
 @overload
@@ -915,8 +816,7 @@ def extract(proxy: T) -> T: ...  # ProxyFuture.proxy() declares its proxy as the
 def extract(proxy: Any) -> Any:
     """Returns the target itself, resolving the proxy first if need be.
 
-    For what a proxy cannot imitate: `type(extract(p))`, `extract(p) is other`, and functions in
-    C that insist on an exact type.
+    For `type(extract(p))`, `extract(p) is other`, and functions in C that insist on a type.
 
     Raises:
         ProxyResolveError: The factory failed.
@@ -951,19 +851,10 @@ def _resolve(proxy: Proxy[T]) -> T:
                     f"The factory of the proxy failed: {_describe(error)}"
                 ) from error
             object.__setattr__(proxy, "__target__", target)
-    # From now on nobody needs the lock: a latecomer who makes another one finds the target. After a
-    # failure it stays: other threads may be waiting for it, and the next to try will take it, even
-    # for a later proxy with the same id.
+    # Nobody needs the lock any more: a latecomer who makes another one finds the target. After a
+    # failure it stays, since other threads may be waiting for it, for the next to try.
     _locks.pop(name, None)
     return cast(T, proxy.__target__)
-
-
-def _get_method(proxy: Proxy[Any], name: str) -> Any:
-    """Returns a method for `with`, which, like Python, looks for it on the class."""
-    target = proxy.__target__
-    if hasattr(type(target), name):
-        return getattr(target, name)
-    raise TypeError(f"{type(target).__name__!r} object has no {name}, so it is of no use in with.")
 
 
 async def _await(awaitable: Any) -> Any:
