@@ -60,4 +60,5 @@ def test_they_need_nothing_but_the_standard_library_and_none_of_its_system_inter
 
 if __name__ == "__main__":
     for module in MODULES:
-        print(module.name, "%d lines, %d of them code" % count_lines(module.read_text()))
+        lines, code = count_lines(module.read_text(encoding="utf-8"))
+        print(f"{module.name}: {lines} lines, {code} of them code")
