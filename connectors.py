@@ -157,15 +157,12 @@ def poll(attempt: Callable[[], BytesLike | None], timeout: float | None = None) 
     late by no more than that and one attempt. After `timeout` seconds, the result is `None`.
     """
     start = time.monotonic()
-    timeout = checked_timeout(timeout)
+    end = math.inf if checked_timeout(timeout) is None else start + cast(float, timeout)
     while (found := attempt()) is None:
-        waited = time.monotonic() - start
-        pause = min(max(waited * 0.02, 0.0002), 0.015)
-        if timeout is not None:
-            if waited >= timeout:
-                return None
-            pause = min(pause, timeout - waited)
-        time.sleep(pause)
+        now = time.monotonic()
+        if now >= end:
+            return None
+        time.sleep(min(max((now - start) * 0.02, 0.0002), 0.015, end - now))
     return found
 
 
@@ -177,10 +174,30 @@ OwnKeyT = TypeVar("OwnKeyT", LocalKey, ManagerKey, FileKey)
 
 
 class _Base(WaitableConnector[OwnKeyT]):
-    """What each of the three would otherwise repeat."""
+    """A connector around a medium, which has `get`, `exists`, `evict`, `set` and `wait`.
+
+    A medium knows the ids of keys, and nothing of wrong keys, of long waits or of closing.
+    """
 
     _key_type: type[OwnKeyT]
     _is_closed = False
+    _remedy = ""
+
+    def _get_medium(self) -> Any:
+        raise NotImplementedError
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        with self._explain():
+            return getattr(self._get_medium(), method)(*arguments)
+
+    @contextlib.contextmanager
+    def _explain(self) -> Iterator[None]:
+        """Makes the errors of a medium explain themselves."""
+        try:
+            yield
+        except (AuthenticationError, AssertionError, EOFError, OSError, ValueError) as error:
+            self._check_open()  # another thread may have closed it just now
+            raise ConnectorError(f"{self!r} cannot be used: {error!r}. {self._remedy}") from error
 
     def new_key(self, obj: BytesLike | None = None) -> OwnKeyT:
         self._check_open()
@@ -192,19 +209,32 @@ class _Base(WaitableConnector[OwnKeyT]):
         self.set(key, obj)
         return key
 
+    def get(self, key: OwnKeyT) -> bytes | None:
+        return cast(bytes | None, self._call("get", self._check_key(key)))
+
+    def exists(self, key: OwnKeyT) -> bool:
+        return bool(self._call("exists", self._check_key(key)))
+
+    def evict(self, key: OwnKeyT) -> None:
+        self._call("evict", self._check_key(key))
+
     def set(self, key: OwnKeyT, obj: BytesLike) -> None:
         key_id = self._check_key(key)
         if not isinstance(obj, BytesLike):
-            raise TypeError(
-                f"obj must be bytes, bytearray or memoryview, not {type(obj).__name__}."
-            )
-        if not self._set_once(key_id, bytes(obj)):  # which is no copy, if it is bytes already
-            raise AlreadySetError(
-                f"{key} is set already. It can be set once: the first value stays."
-            )
+            raise TypeError(f"obj must be bytes, bytearray or memoryview, not {type(obj)}.")
+        if not self._call("set", key_id, bytes(obj)):  # which is no copy, if it is bytes already
+            raise AlreadySetError(f"{key} is set already, and can be set only once.")
 
-    def _set_once(self, key_id: str, value: bytes) -> bool:
-        raise NotImplementedError
+    def wait(self, key: OwnKeyT, timeout: float | None = None) -> bytes | None:
+        left = math.inf if checked_timeout(timeout) is None else cast(float, timeout)
+        end = time.monotonic() + left
+        while True:
+            # A row of short waits. Before each, a close() is noticed; and a consumer that was
+            # killed meanwhile has cost a server no more than that.
+            value: bytes | None = self._call("wait", self._check_key(key), min(left, _SHORT_WAIT))
+            if value is not None or left <= _SHORT_WAIT:
+                return value
+            left = max(end - time.monotonic(), 0)
 
     def put_batch(self, objs: Sequence[BytesLike]) -> list[OwnKeyT]:  # for ProxyStore's `Store`
         return [self.put(obj) for obj in objs]
@@ -241,11 +271,14 @@ class _Base(WaitableConnector[OwnKeyT]):
         )
 
 
-# In memory: of this process, or of a server
+_SHORT_WAIT = 1.0  # seconds
+
+
+# Within one process: the medium is a memory
 
 
 class _Memory:
-    """Values under the ids of their keys, each set once, and the waiters for those to come."""
+    """The values by their keys' ids, and the waiters for those to come."""
 
     def __init__(self) -> None:
         # Reentrant, since a finalizer may run, and set a key, while its thread holds the lock.
@@ -292,40 +325,7 @@ class _Memory:
                     self._waiters.pop(key_id, None)
 
 
-class _MemoryConnector(_Base[OwnKeyT]):
-    """A connector whose values are in a memory, which `_call` calls wherever it is."""
-
-    def _call(self, method: str, *arguments: Any) -> Any:
-        raise NotImplementedError
-
-    def get(self, key: OwnKeyT) -> bytes | None:
-        return cast(bytes | None, self._call("get", self._check_key(key)))
-
-    def exists(self, key: OwnKeyT) -> bool:
-        return bool(self._call("exists", self._check_key(key)))
-
-    def evict(self, key: OwnKeyT) -> None:
-        self._call("evict", self._check_key(key))
-
-    def _set_once(self, key_id: str, value: bytes) -> bool:
-        return bool(self._call("set", key_id, value))
-
-    def wait(self, key: OwnKeyT, timeout: float | None = None) -> bytes | None:
-        timeout = checked_timeout(timeout)
-        end = math.inf if timeout is None else time.monotonic() + timeout
-        while True:
-            # A row of short waits. Before each, a close() is noticed; and a consumer that was
-            # killed meanwhile has cost a server no more than that.
-            left = max(end - time.monotonic(), 0)
-            value: bytes | None = self._call("wait", self._check_key(key), min(left, _SHORT_WAIT))
-            if value is not None or left <= _SHORT_WAIT:
-                return value
-
-
-_SHORT_WAIT = 1.0  # seconds
-
-
-class LocalConnector(_MemoryConnector[LocalKey]):
+class LocalConnector(_Base[LocalKey]):
     """Keeps values in this process's memory, for its threads.
 
     A copy in another process has no memory to share, and raises `ConnectorError`.
@@ -336,7 +336,7 @@ class LocalConnector(_MemoryConnector[LocalKey]):
     def __init__(self) -> None:
         self._name = os.urandom(8).hex()
         self._process = os.getpid()
-        self._values = _Memory()
+        self._memory = _Memory()
         _local_connectors[self._name] = self
 
     def config(self) -> dict[str, Any]:
@@ -353,10 +353,10 @@ class LocalConnector(_MemoryConnector[LocalKey]):
     def close(self) -> None:
         """Forgets all values. Threads that still wait get a `ConnectorError`."""
         self._is_closed = True
-        self._values = _Memory()
+        self._memory = _Memory()
 
-    def _call(self, method: str, *arguments: Any) -> Any:
-        return getattr(self._values, method)(*arguments)
+    def _get_medium(self) -> _Memory:
+        return self._memory
 
     def _check_open(self) -> None:
         super()._check_open()
@@ -371,7 +371,10 @@ class LocalConnector(_MemoryConnector[LocalKey]):
 _local_connectors: WeakValueDictionary[str, LocalConnector] = WeakValueDictionary()
 
 
-class ManagerConnector(_MemoryConnector[ManagerKey]):
+# Between processes: the medium is a memory in a server's process
+
+
+class ManagerConnector(_Base[ManagerKey]):
     """Keeps values in the memory of a server process, with `multiprocessing.managers`.
 
     Without an `address`, this connector starts the server, which ends with it, even if this
@@ -393,6 +396,11 @@ class ManagerConnector(_MemoryConnector[ManagerKey]):
     """
 
     _key_type = ManagerKey
+    _remedy = (
+        "The server of a ManagerConnector() ends with it, serves its machine only, and has the "
+        "authentication key of its process and the children of that. For a server that lasts, or "
+        "for others, run `python -m connectors serve HOST:PORT`, and tell all processes its key."
+    )
 
     def __init__(self, address: Address | None = None) -> None:
         self._authkey: bytes | None = None  # None: this process's, wherever that is
@@ -441,13 +449,12 @@ class ManagerConnector(_MemoryConnector[ManagerKey]):
         self._proxy = None  # and with it go its connections
         self._stop_server()
 
-    def _call(self, method: str, *arguments: Any) -> Any:
+    def _get_medium(self) -> _MemoryProxy:
         proxy = self._proxy
         if proxy is None or proxy.is_broken:
             manager = _MemoryManager(self._address, self._authkey or _default_authkey())
-            with _explain(self._address):
-                proxy = self._proxy = _call_in_time(manager.open_memory)
-        return proxy._callmethod(method, arguments)
+            proxy = self._proxy = _call_in_time(manager.open_memory)
+        return proxy
 
 
 Address = tuple[str, int] | str
@@ -480,7 +487,6 @@ class _MemoryProxy(BaseProxy):
 
     _exposed_ = "get", "exists", "evict", "set", "wait"
     _id: str  # of the memory, in its server
-    _token: Any  # knows the server's address
     _connect: Callable[[], None]  # sets _tls.connection
 
     is_broken = False
@@ -490,23 +496,27 @@ class _MemoryProxy(BaseProxy):
         # "Thread-local storage" of its own, so that the connections in it end with this proxy.
         self._tls: Any = threading.local()
 
+    def __getattr__(self, method: str) -> Any:
+        if method in self._exposed_:
+            return lambda *arguments: self._callmethod(method, arguments)
+        raise AttributeError(method)
+
     def _incref(self) -> None:
         """Does nothing: a memory stays as long as its server, and nobody counts its users."""
 
     def _callmethod(self, method: str, arguments: tuple[Any, ...] = (), _: Any = None) -> Any:
-        with _explain(self._token.address):
-            connection = self._get_connection()
-            try:
-                connection.send((self._id, method, arguments, {}))
-                if not connection.poll(_SHORT_WAIT + _PATIENCE):
-                    raise TimeoutError("it is frozen, or out of reach")
-                kind, result = connection.recv()
-            except BaseException:
-                # The answer may come still. No other call may read it.
-                self._tls.process = None
-                connection.close()
-                self.is_broken = True
-                raise
+        connection = self._get_connection()
+        try:
+            connection.send((self._id, method, arguments, {}))
+            if not connection.poll(_SHORT_WAIT + _PATIENCE):
+                raise TimeoutError("the server is frozen, or out of reach")
+            kind, result = connection.recv()
+        except BaseException:
+            # The answer may come still. No other call may read it.
+            self._tls.process = None
+            connection.close()
+            self.is_broken = True
+            raise
         if kind == "#RETURN":
             return result
         raise result if kind == "#ERROR" else RemoteError(result)  # the server's own trouble
@@ -566,25 +576,6 @@ def _call_in_time(function: Callable[[], T]) -> T:
     return outcome.result(_PATIENCE)
 
 
-@contextlib.contextmanager
-def _explain(address: Address) -> Iterator[None]:
-    """Makes errors on the way to a server explain themselves."""
-    try:
-        yield
-    except (AuthenticationError, AssertionError) as error:  # the second before Python 3.12
-        raise ConnectorError(
-            f"The server at {address!r} has another authentication key. That of a "
-            "ManagerConnector() is its process's, which children inherit. For others, set "
-            f"{_AUTHKEY_VARIABLE} everywhere, or pass the key to ManagerConnector.connect()."
-        ) from error
-    except (OSError, EOFError, ValueError) as error:
-        raise ConnectorError(
-            f"The server at {address!r} does not answer: {error!r}. That of a ManagerConnector() "
-            "ends with it, and serves only its machine. For one that lasts, or serves others, run "
-            "`python -m connectors serve HOST:PORT`."
-        ) from error
-
-
 def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], Address]:
     """Starts a server that ends with this process. Returns it and its address."""
     if getattr(sys, "frozen", False) or not (sys.executable and os.path.isfile(__file__)):
@@ -624,14 +615,11 @@ def _stop_server(server: subprocess.Popen[bytes], creator: int) -> None:
         server.wait()
 
 
-# Within files
+# Between processes: the medium is a directory
 
 
 class FileConnector(_Base[FileKey]):
     """Keeps each value in a file of a directory, local or shared between machines.
-
-    A value is written aside, then linked to its name: a step that a file system does whole or
-    not at all, and refuses if the name exists. A directory cannot wake a waiter, so `wait` polls.
 
     The directory is private to its user (mode 0700). One that exists is accepted if it belongs
     to the user and nobody else may write to it. Values survive the death of any process.
@@ -646,6 +634,10 @@ class FileConnector(_Base[FileKey]):
     """
 
     _key_type = FileKey
+    _remedy = (
+        "The directory must exist on this machine, belong to you, be writable for nobody else, "
+        "have room, and allow hard links."
+    )
     _creator: int | None = None  # the process that made the directory
 
     def __init__(self, store_dir: str | os.PathLike[str]) -> None:
@@ -656,47 +648,7 @@ class FileConnector(_Base[FileKey]):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self._store_dir, mode=0o700)
                 self._creator = os.getpid()
-            self._check_directory()
-
-    def get(self, key: FileKey) -> bytes | None:
-        with self._explain():
-            path = self._get_path(key)
-            try:
-                with open(path, "rb") as file:
-                    return file.read()
-            except FileNotFoundError:
-                return None
-
-    def exists(self, key: FileKey) -> bool:
-        with self._explain():
-            return os.path.exists(self._get_path(key))
-
-    def evict(self, key: FileKey) -> None:
-        with self._explain():
-            path = self._get_path(key)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-
-    def _set_once(self, key_id: str, value: bytes) -> bool:
-        path = os.path.join(self._store_dir, key_id)
-        aside = f"{path}.{os.urandom(8).hex()}.partial"
-        with self._explain():
-            self._check_directory()
-            try:
-                descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
-                with open(descriptor, "wb") as file:
-                    file.write(value)
-                os.link(aside, path)
-                return True
-            except FileExistsError:
-                return False
-            finally:
-                # A consumer that has the value may have removed the directory by now.
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(aside)
-
-    def wait(self, key: FileKey, timeout: float | None = None) -> BytesLike | None:
-        return poll(lambda: self.get(key), timeout)
+            self._get_medium()
 
     def config(self) -> dict[str, Any]:
         return {"store_dir": self._store_dir}
@@ -711,43 +663,71 @@ class FileConnector(_Base[FileKey]):
     def close(self) -> None:
         """Ends the use, and what waits. The creator removes values and directory."""
         self._is_closed = True
-        if self._creator != os.getpid():  # a forked child is not the creator
-            return
-        self._creator = None
-        own = re.compile(r"[0-9a-f]{32}(\.\w+\.partial)?")
-        with self._explain(), contextlib.suppress(FileNotFoundError):  # it is gone already
-            while names := list(filter(own.fullmatch, os.listdir(self._store_dir))):
-                for name in names:  # and then once more, if a setter was late
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(os.path.join(self._store_dir, name))
-            with contextlib.suppress(OSError):  # there are files that are not its own
-                os.rmdir(self._store_dir)
+        if self._creator == os.getpid():  # a forked child is not the creator
+            self._creator = None
+            with self._explain(), contextlib.suppress(FileNotFoundError):  # it is gone already
+                _Directory(self._store_dir).remove()
 
-    def _get_path(self, key: FileKey) -> str:
-        key_id = self._check_key(key)
-        self._check_directory()  # at each use: one that was removed is no pending key
-        return os.path.join(self._store_dir, key_id)
-
-    def _check_directory(self) -> None:
+    def _get_medium(self) -> _Directory:
+        # At each use: a directory that was removed must not look like a key that is not set.
         status = os.stat(self._store_dir + os.sep)  # the separator: only a directory will do
         if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
-            raise ConnectorError(
-                f"store_dir {self._store_dir!r} belongs to somebody else, or others may write to "
-                "it. Values are pickles, which can run code in their readers: use a directory of "
-                "your own, with mode 0700."
-            )
+            # Values are pickles: who can write them can run code in their readers.
+            raise PermissionError("others may write to the directory")
+        return _Directory(self._store_dir)
 
-    @contextlib.contextmanager
-    def _explain(self) -> Iterator[None]:
-        """Makes the operating system's errors explain themselves."""
+
+class _Directory(NamedTuple):
+    """The values in files that are named by their keys' ids. Nobody can wake a waiter."""
+
+    path: str
+
+    def get(self, key_id: str) -> bytes | None:
         try:
-            yield
-        except (OSError, ValueError) as error:
-            self._check_open()  # another thread may have closed it, and removed the directory
-            raise ConnectorError(
-                f"store_dir {self._store_dir!r} cannot be used: {error}. It must exist on this "
-                "machine, be writable, have room, and allow hard links."
-            ) from error
+            with open(os.path.join(self.path, key_id), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def exists(self, key_id: str) -> bool:
+        return os.path.exists(os.path.join(self.path, key_id))
+
+    def evict(self, key_id: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.path, key_id))
+
+    def set(self, key_id: str, value: bytes) -> bool:
+        """Writes the value aside, then links it to its name.
+
+        That is a step which a file system does whole or not at all, and refuses if there is such a
+        name.
+        """
+        path = os.path.join(self.path, key_id)
+        aside = f"{path}.{os.urandom(8).hex()}.partial"
+        try:
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=0o600)
+            with open(descriptor, "wb") as file:
+                file.write(value)
+            os.link(aside, path)
+            return True
+        except FileExistsError:
+            return False
+        finally:
+            # A consumer that has the value may have removed the directory by now.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(aside)
+
+    def wait(self, key_id: str, seconds: float) -> BytesLike | None:
+        return poll(lambda: self.get(key_id), seconds)
+
+    def remove(self) -> None:
+        own = re.compile(r"[0-9a-f]{32}(\.\w+\.partial)?")
+        while names := list(filter(own.fullmatch, os.listdir(self.path))):
+            for name in names:  # and then once more, if a setter was late
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self.path, name))
+        with contextlib.suppress(OSError):  # there are files that are not its own
+            os.rmdir(self.path)
 
 
 # The server's program

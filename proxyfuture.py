@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import logging
 import math
 import operator
@@ -124,7 +125,7 @@ class Store:
         # Asked once, since isinstance() with a protocol looks for every method.
         self._is_deferrable = isinstance(connector, DeferrableConnector)
         self._is_waitable = isinstance(connector, WaitableConnector)
-        self._identity = _identify(*self._get_configuration())
+        self._identity = _identify(*self.__reduce__()[1])
         _stores.setdefault(self._identity, self)
 
     def future(self, target_type: type[T] | None = None) -> ProxyFuture[T]:
@@ -176,7 +177,9 @@ class Store:
             SerializationError: What is stored cannot be deserialized.
             BaseException: The exception that was set there instead of a result.
         """
-        return (self._look_up(key) or _Outcome(default)).unwrap()
+        return (
+            self._recall(key) or self._load(key, self.connector.get(key)) or _Outcome(default)
+        ).unwrap()
 
     def exists(self, key: Any) -> bool:
         """Tells whether `key` is set."""
@@ -202,18 +205,12 @@ class Store:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open_store, self._get_configuration()
+        connector = type(self.connector), self.connector.config()
+        options = self._serializer, self._deserializer, self._cache_size
+        return _open_store, (self.name, *connector, *options)
 
     def __repr__(self) -> str:
         return f"Store({self.name!r}, {self.connector!r})"
-
-    def _get_configuration(self) -> tuple[Any, ...]:
-        connector = type(self.connector), self.connector.config()
-        return self.name, *connector, self._serializer, self._deserializer, self._cache_size
-
-    def _look_up(self, key: Any) -> _Outcome | None:
-        """Returns what is set under `key` now, if anything."""
-        return self._recall(key) or self._load(key, self.connector.get(key))
 
     def _wait_for(
         self, key: Any, timeout: float | None = None, follower: Future[Any] | None = None
@@ -322,8 +319,7 @@ def _open_store(
     return store
 
 
-def _pickle(obj: object) -> bytes:
-    return pickle.dumps(obj, pickle.HIGHEST_PROTOCOL)
+_pickle = functools.partial(pickle.dumps, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def _find_class(obj: T) -> type[T] | None:
@@ -478,15 +474,14 @@ class ProxyFuture(Generic[T]):
 
     def _lead(self, follower: Future[T]) -> None:
         try:
-            outcome = self._store._wait_for(self.key, follower=follower)
-        except BaseException as error:
-            outcome = _Outcome(error=error)
-        if not follower.set_running_or_notify_cancel():  # from here on, it cannot be cancelled
-            return
-        if outcome.error is None:
-            follower.set_result(outcome.result)
-        else:
-            follower.set_exception(_adapt_to_asyncio(outcome.error))
+            result, error = self._store._wait_for(self.key, follower=follower)
+        except BaseException as failure:
+            result, error = None, failure
+        if follower.set_running_or_notify_cancel():  # from here on, it cannot be cancelled
+            if error is None:
+                follower.set_result(result)
+            else:
+                follower.set_exception(_adapt_to_asyncio(error))
 
 
 def _adapt_to_asyncio(error: BaseException) -> BaseException:

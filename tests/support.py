@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -236,3 +237,15 @@ def _read(file: Path) -> str:
         return file.read_text()
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+@contextlib.contextmanager
+def interrupted_after(delay: float) -> Iterator[None]:
+    """Interrupts the main thread, as Ctrl-C does."""
+    main = threading.main_thread().ident or 0
+    interrupt = threading.Timer(delay, signal.pthread_kill, (main, signal.SIGINT))
+    interrupt.start()
+    try:
+        yield
+    finally:
+        interrupt.join()
