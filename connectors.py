@@ -9,12 +9,10 @@ and can be waited for:
     >>> connector.wait(key)
     b'value'
 
-First come the interfaces, in three steps. Then three connectors take all three steps, each for
-more users:
+First come the interfaces, in three steps. Three connectors take them all, each for more users:
 
 - `LocalConnector`: the threads of this process. The values are in its memory.
-- `ManagerConnector`: the processes that can reach a server. The values are in the server's
-  memory, and everything else is as in a `LocalConnector`.
+- `ManagerConnector`: the processes that can reach a server. The values are in its memory.
 - `FileConnector`: the processes that can reach a directory.
 """
 
@@ -43,7 +41,11 @@ from weakref import WeakValueDictionary, finalize
 T = TypeVar("T")
 KeyT = TypeVar("KeyT")
 BytesLike = bytes | bytearray | memoryview
-"""What connectors keep. They may return it in another of the three forms."""
+Address = tuple[str, int] | str
+
+_AUTHKEY_VARIABLE = "PROXYFUTURE_AUTHKEY"  # an environment variable
+_SHORT_WAIT = 1.0  # seconds, of which a row makes a long wait
+_PATIENCE = 30.0  # a server that says nothing for so many seconds is frozen or out of reach
 
 
 class ConnectorError(Exception):
@@ -118,14 +120,7 @@ class WaitableConnector(DeferrableConnector[KeyT], Protocol[KeyT]):
     """A connector that can wait until a key is set, in the best way that its medium has."""
 
     def wait(self, key: KeyT, timeout: float | None = None) -> BytesLike | None:
-        """Blocks until `key` is set, then returns its bytes.
-
-        Args:
-            key: The key to wait for.
-            timeout: How many seconds to wait; `None` has no limit.
-
-        Returns:
-            The bytes, or `None` if the timeout passed first.
+        """Blocks until `key` is set and returns its bytes, or `None` after `timeout` seconds.
 
         Raises:
             ConnectorError: The connector was closed, or its medium went away.
@@ -136,16 +131,18 @@ class WaitableConnector(DeferrableConnector[KeyT], Protocol[KeyT]):
 # What the three connectors share
 
 
-def checked_timeout(timeout: float | None) -> float | None:
-    """Returns `timeout`, a number of seconds or `None`, unchanged if it makes sense.
+def checked_timeout(timeout: float | None) -> float:
+    """Returns `timeout` (seconds), and infinity for `None`.
 
     Raises:
         TypeError: It is neither a number nor `None`.
         ValueError: It is negative or not a number (NaN).
     """
-    if not isinstance(timeout, int | float | None):
+    if timeout is None:
+        return math.inf
+    if not isinstance(timeout, int | float):
         raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}.")
-    if timeout is not None and not timeout >= 0:  # so written, it refuses NaN too
+    if not timeout >= 0:  # so written, it refuses NaN too
         raise ValueError(f"timeout must be at least 0 seconds, not {timeout}.")
     return timeout
 
@@ -157,7 +154,7 @@ def poll(attempt: Callable[[], BytesLike | None], timeout: float | None = None) 
     late by no more than that and one attempt. After `timeout` seconds, the result is `None`.
     """
     start = time.monotonic()
-    end = math.inf if checked_timeout(timeout) is None else start + cast(float, timeout)
+    end = start + checked_timeout(timeout)
     while (found := attempt()) is None:
         now = time.monotonic()
         if now >= end:
@@ -226,7 +223,7 @@ class _Base(WaitableConnector[OwnKeyT]):
             raise AlreadySetError(f"{key} is set already, and can be set only once.")
 
     def wait(self, key: OwnKeyT, timeout: float | None = None) -> bytes | None:
-        left = math.inf if checked_timeout(timeout) is None else cast(float, timeout)
+        left = checked_timeout(timeout)
         end = time.monotonic() + left
         while True:
             # A row of short waits. Before each, a close() is noticed; and a consumer that was
@@ -262,16 +259,12 @@ class _Base(WaitableConnector[OwnKeyT]):
     def _check_key(self, key: OwnKeyT) -> str:
         """Checks that the connector is open and the key of its kind. Returns the key's id."""
         self._check_open()
-        # The pattern keeps out '../../etc/passwd', for instance.
         if isinstance(key, self._key_type) and re.fullmatch("[0-9a-f]{32}", str(key.id)):
-            return key.id
+            return key.id  # and not '../../etc/passwd', for instance
         raise InvalidKeyError(
             f"key must be a {self._key_type.__name__} made by a {type(self).__name__}, not "
             f"{key!r}. Use a key with the kind of connector it came from."
         )
-
-
-_SHORT_WAIT = 1.0  # seconds
 
 
 # Within one process: the medium is a memory
@@ -378,13 +371,12 @@ class ManagerConnector(_Base[ManagerKey]):
     """Keeps values in the memory of a server process, with `multiprocessing.managers`.
 
     Without an `address`, this connector starts the server, which ends with it, even if this
-    process is killed. All processes that this one starts with `multiprocessing` can use copies of
-    it. For others, run `python -m connectors serve HOST:PORT` and `connect` to it.
+    process is killed. Processes that this one starts with `multiprocessing` can use copies of it.
+    For others, run `python -m connectors serve HOST:PORT` and `connect` to it.
 
     Client and server prove to each other that they know the same authentication key: that of the
-    environment variable `PROXYFUTURE_AUTHKEY`, or without one, this process's, which children
-    inherit (`multiprocessing.current_process().authkey`). It is never pickled. What travels is not
-    encrypted.
+    environment variable `PROXYFUTURE_AUTHKEY`, or else `multiprocessing.current_process().authkey`,
+    which children inherit. It is never pickled. What travels is not encrypted.
 
     Args:
         address: Of a server that runs already, to be reached at the first use. `connect` also
@@ -419,8 +411,8 @@ class ManagerConnector(_Base[ManagerKey]):
 
         Args:
             address: `(host, port)`, the path of a Unix socket, or the name of a Windows pipe.
-            authkey: The server's authentication key, for this process only. By default, and for
-                copies elsewhere, the key is found as the class tells.
+            authkey: The server's authentication key. Copies elsewhere, or without it this connector,
+                find it as the class tells.
 
         Raises:
             TypeError: `authkey` is not bytes.
@@ -457,13 +449,6 @@ class ManagerConnector(_Base[ManagerKey]):
         return proxy
 
 
-Address = tuple[str, int] | str
-
-_AUTHKEY_VARIABLE = "PROXYFUTURE_AUTHKEY"  # an environment variable
-
-_PATIENCE = 30.0  # a server that says nothing for so many seconds is frozen or out of reach
-
-
 def _default_authkey() -> bytes:
     return os.fsencode(os.environ.get(_AUTHKEY_VARIABLE, "")) or bytes(current_process().authkey)
 
@@ -480,15 +465,14 @@ def _check_address(address: Any) -> Address:
 class _MemoryProxy(BaseProxy):
     """The standard library's kind of proxy: calls the methods of a memory in another process.
 
-    The library's way to make such a call is not quite enough. It keeps a connection for each
-    thread; and after a call that Ctrl-C interrupted, or a fork, the next call on it reads an answer
-    that was meant for another (python/cpython#101320). A server that is frozen blocks it for ever.
+    The library keeps a connection for each thread. That is not quite enough: after Ctrl-C in a call,
+    or a fork, the next call reads an answer that was meant for another (python/cpython#101320), and
+    a server that is frozen blocks it for ever. So here a call that fails drops its connection.
     """
 
     _exposed_ = "get", "exists", "evict", "set", "wait"
     _id: str  # of the memory, in its server
     _connect: Callable[[], None]  # sets _tls.connection
-
     is_broken = False
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -595,7 +579,6 @@ def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], Address]:
             assert server.stdin and server.stdout  # for mypy: they are pipes
             pickle.dump(authkey, server.stdin)
             address: Address = pickle.load(server.stdout)
-            server.stdout.close()
             undo.pop_all()
     except (OSError, EOFError) as error:
         raise ConnectorError(f"The server process did not start: {error!r}.") from error
@@ -605,14 +588,11 @@ def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], Address]:
 def _stop_server(server: subprocess.Popen[bytes], creator: int) -> None:
     if os.getpid() != creator:  # a forked child of it, which has a copy of everything
         return
-    assert server.stdin
-    with contextlib.suppress(OSError), server.stdin:  # it may have ended by itself
-        server.stdin.write(b"end")
     try:
-        server.wait(_PATIENCE)
+        server.communicate(b"end", _PATIENCE)
     except subprocess.TimeoutExpired:  # it is frozen
         server.kill()
-        server.wait()
+        server.communicate()
 
 
 # Between processes: the medium is a directory
@@ -665,7 +645,7 @@ class FileConnector(_Base[FileKey]):
         self._is_closed = True
         if self._creator == os.getpid():  # a forked child is not the creator
             self._creator = None
-            with self._explain(), contextlib.suppress(FileNotFoundError):  # it is gone already
+            with contextlib.suppress(FileNotFoundError):  # it is gone already
                 _Directory(self._store_dir).remove()
 
     def _get_medium(self) -> _Directory:
@@ -699,8 +679,7 @@ class _Directory(NamedTuple):
     def set(self, key_id: str, value: bytes) -> bool:
         """Writes the value aside, then links it to its name.
 
-        That is a step which a file system does whole or not at all, and refuses if there is such a
-        name.
+        A file system does that step whole or not at all, and refuses it where the name exists.
         """
         path = os.path.join(self.path, key_id)
         aside = f"{path}.{os.urandom(8).hex()}.partial"
@@ -747,21 +726,14 @@ def _serve_creator() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     pickle.dump(server.address, sys.stdout.buffer)
     sys.stdout.buffer.flush()
-    # The creator writes, or its end of our standard input is closed. As other children may have
-    # inherited that end, there is a second sign of its death: this process gets another parent.
+    # Two signs of its death: our standard input ends, unless another child of it holds that open;
+    # and we get another parent.
     listener = threading.Thread(target=os.read, args=(0, 1), daemon=True)
     listener.start()
     while listener.is_alive() and os.getppid() == creator:
         listener.join(0.5)
     # The consumer that closed the store had its value. Its producer may still wait for an answer.
     time.sleep(0.2)
-
-
-def _parse_address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
-        raise ValueError("an address is HOST:PORT, such as 127.0.0.1:5000")
-    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def main() -> None:
@@ -785,11 +757,12 @@ def main() -> None:
     authkey = os.environ.get(_AUTHKEY_VARIABLE)
     if not authkey:
         parser.error(f"set {_AUTHKEY_VARIABLE} to a secret that the server's clients know too.")
+    host, _, port = arguments.address.rpartition(":")
     try:
-        address = _parse_address(arguments.address)
+        address = host.strip("[]") or "127.0.0.1", int(port)
         server = _MemoryManager(address, os.fsencode(authkey)).make_server()
-    except (OSError, ValueError) as error:
-        parser.error(f"cannot listen on {arguments.address}: {error}.")
+    except (OSError, OverflowError, ValueError) as error:
+        parser.error(f"cannot listen on {arguments.address}, which should be HOST:PORT: {error}")
     host, port, *_ = cast(Any, server.address)
     print(f"Serving on {host}:{port}. Ctrl-C ends it.", flush=True)
     server.serve_forever()

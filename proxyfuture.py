@@ -13,7 +13,7 @@ process that can reach the store:
     ...     print(proxy.upper())
     VALUE
 
-A value's journey takes five steps. The sections of this file are named after them:
+A value's journey takes five steps, and the sections of this file follow them:
 
 1. `Store.future` asks a connector for a fresh key. Nothing is stored yet.
 2. `ProxyFuture.proxy` wraps "fetch that key when somebody needs it" in a `Proxy`.
@@ -54,11 +54,18 @@ from connectors import (
 
 T = TypeVar("T")
 
+_logger = logging.getLogger("proxyfuture")
+_SILENT_SECONDS = 30.0  # a consumer that waits for longer says so
+
+# How the names begin for which only observers ask: IPython, which shows values, and Dask, which
+# asks each argument of a task for methods of its own. They should not wait for a target.
+_OBSERVERS = "_ipython_", "_repr_", "__dask_"
+
 
 class ProxyResolveError(Exception):
     """A proxy could not get its target. The reason is the `__cause__`.
 
-    Unlike `AttributeError` or `StopIteration`, `hasattr` and `for` do not take it for an answer.
+    `hasattr` and `for` do not take it for an answer, as an `AttributeError` or `StopIteration`.
     """
 
 
@@ -149,11 +156,7 @@ class Store:
         return ProxyFuture(self, key, target_type)
 
     def proxy(self, obj: T, *, evict: bool = False) -> T:
-        """Stores `obj` and returns a proxy of it; `evict` as in `ProxyFuture.proxy`.
-
-        Raises:
-            SerializationError: `obj` cannot be serialized.
-        """
+        """Stores `obj` as `put` does, and returns a proxy of it; `evict` as for a future's."""
         return self.proxy_from_key(self.put(obj), evict=evict, target_type=_find_class(obj))
 
     def proxy_from_key(
@@ -213,12 +216,12 @@ class Store:
         return f"Store({self.name!r}, {self.connector!r})"
 
     def _wait_for(
-        self, key: Any, timeout: float | None = None, follower: Future[Any] | None = None
+        self, key: Any, timeout: float = math.inf, follower: Future[Any] | None = None
     ) -> _Outcome:
         """Returns what `key` holds, as soon as it is set. This is where a consumer blocks.
 
-        It waits a second at a time. Between, it looks whether the store was closed or the `follower`
-        cancelled; and once, it says that it takes long.
+        It waits a second at a time, and looks whether the store was closed or the `follower`
+        cancelled. Once, it says that it takes long.
         """
         start, is_reported = time.monotonic(), False
         outcome = self._recall(key)
@@ -235,7 +238,7 @@ class Store:
                     "this future? In a block `with future:`, it cannot forget it.",
                     *(key, self, waited),
                 )
-            left = math.inf if timeout is None else max(timeout - waited, 0)
+            left = max(timeout - waited, 0)
             if self._is_waitable:
                 data = cast(WaitableConnector[Any], self.connector).wait(key, min(left, 1))
             else:
@@ -268,9 +271,8 @@ class Store:
         try:
             data = (self._serializer or _pickle)(obj)
         except Exception as cause:
-            raise SerializationError(
-                f"A {type(obj).__name__} cannot be serialized: {_describe(cause)}"
-            ) from cause
+            message = f"A {type(obj).__name__} cannot be serialized: {_describe(cause)}"
+            raise SerializationError(message) from cause
         if isinstance(data, (bytes, bytearray, memoryview)) and not _is_error(data):
             return data
         raise SerializationError(
@@ -287,10 +289,6 @@ class Store:
                 "damaged, of another serializer, or need a module that is missing here."
             ) from cause
 
-
-_logger = logging.getLogger("proxyfuture")
-
-_SILENT_SECONDS = 30.0  # a consumer that waits for longer says so
 
 # The stores of this process, by their configurations, as long as somebody holds them; and the
 # latest that arrived in a pickle, since the next pickle may need one again.
@@ -360,13 +358,10 @@ class ProxyFuture(Generic[T]):
         >>> def produce(future: ProxyFuture[int]) -> None:
         ...     with future:
         ...         future.set_result(6 * 7)
-
-    Attributes:
-        key: Where the result is kept in the store.
     """
 
     def __init__(self, store: Store, key: Any, target_type: type[T] | None = None) -> None:
-        self.key = key
+        self.key = key  # where the result is kept in the store
         self._store = store
         self._target_type = target_type
         self._was_set = False
@@ -375,10 +370,10 @@ class ProxyFuture(Generic[T]):
         """Returns a proxy of the result. To a type checker, it is the result.
 
         Args:
-            timeout: How many seconds the proxy's first use waits at most; `None` has no limit.
-                Threads that share a proxy take turns, so one may wait for those before it, too.
-            evict: Whether to remove the result from the store once the proxy has it, for a
-                result with one consumer. From then on, the proxy's pickle holds it.
+            timeout: How many seconds the proxy's first use waits at most; `None` has no limit. Of
+                threads that share a proxy, one waits after the other.
+            evict: Whether to remove the result from the store once the proxy has it, for a result
+                with one consumer. From then on, the proxy's pickle holds it.
 
         Raises:
             TypeError: `timeout` is not a number.
@@ -462,7 +457,7 @@ class ProxyFuture(Generic[T]):
         return ProxyFuture, (self._store, self.key, self._target_type)
 
     def __repr__(self) -> str:
-        # Says nothing about the state, since asking the connector could block.
+        # Without the state, since asking the connector could block.
         return f"<ProxyFuture {self.key!r} in {self._store!r}>"
 
     def _set(self, data: BytesLike) -> None:
@@ -500,7 +495,7 @@ class _Fetch(NamedTuple):
 
     store: Store
     key: Any
-    timeout: float | None
+    timeout: float
     evict: bool
     data: BytesLike | None = None  # what has left the store travels in here
 
@@ -509,9 +504,8 @@ class _Fetch(NamedTuple):
             return self.store._deserialize(self.data)
         outcome = self.store._wait_for(self.key, self.timeout)
         if outcome.error is not None:
-            raise ProxyResolveError(
-                "The producer set an exception instead of a result: " + _describe(outcome.error)
-            ) from outcome.error
+            message = "The producer set an exception instead of a result: "
+            raise ProxyResolveError(message + _describe(outcome.error)) from outcome.error
         if self.evict:
             # If that fails, what is stored takes room for longer. But the proxy has its value.
             with contextlib.suppress(Exception):
@@ -541,8 +535,8 @@ def call_with_proxies(fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
     return fn(*map(proxied, args), **{name: proxied(value) for name, value in kwargs.items()})
 
 
-# What is stored in step 4: a serialized value; or a pickled exception, behind a mark with which no
-# pickle and no text begins
+# What is stored in step 4: a serialized value; or behind a mark, with which neither a pickle nor a
+# text begins, a pickled exception
 
 _ERROR_MARK = b"\0proxyfuture exception\0"
 
@@ -556,8 +550,8 @@ def _pack_error(error: BaseException) -> bytes:
         pickled = pickle.dumps(error)
     except Exception:
         pickled = b""  # which cannot be loaded, so the reader gets the description
-    producer = f"In the producer (process {os.getpid()}):\n\n"
-    text = producer + "".join(traceback.format_exception(error))
+    text = f"In the producer (process {os.getpid()}):\n\n"
+    text += "".join(traceback.format_exception(error))
     return _ERROR_MARK + pickle.dumps((pickled, _describe(error), text))
 
 
@@ -595,17 +589,15 @@ _Operation = Callable[[Any, Any], Any]
 def _define_operator(operate: _Operation, change: _Operation) -> tuple[Any, Any, Any]:
     """Returns three special methods: of an operator such as `+`, its reflected form, and `+=`."""
 
-    def forward(self: Proxy[Any], other: Any) -> Any:
-        return operate(self.__target__, _unwrap(other))
-
-    def reflected(self: Proxy[Any], other: Any) -> Any:
-        return operate(other, self.__target__)
-
     def in_place(self: Proxy[Any], other: Any) -> Any:
         result = change(self.__target__, _unwrap(other))
         return self if result is self.__target__ else result
 
-    return forward, reflected, in_place
+    return (
+        lambda self, other: operate(self.__target__, _unwrap(other)),
+        lambda self, other: operate(other, self.__target__),
+        in_place,
+    )
 
 
 @final
@@ -617,11 +609,9 @@ class Proxy(Generic[T]):
 
         >>> proxy = Proxy(lambda: [1, 2])
         >>> proxy
-        <Proxy of ...>
+        <Proxy of ..., unresolved>
         >>> proxy + [3]
         [1, 2, 3]
-        >>> proxy
-        [1, 2]
 
     Args:
         factory: Called without arguments, at the first use, to get the target. After an
@@ -634,8 +624,8 @@ class Proxy(Generic[T]):
 
     __slots__ = ("__factory__", "__target__", "__target_type__", "__weakref__")
 
-    # The slot __target__ is empty at first. Reading it then makes Python ask __getattr__, which
-    # fills it. From then on, self.__target__ is as fast as an attribute can be.
+    # The slot __target__ is empty at first. Reading it makes Python ask __getattr__, which fills it.
+    # From then on, self.__target__ is as fast as an attribute can be.
     __target__: Any
     __factory__: Callable[[], T]
     __target_type__: type[T] | None
@@ -770,11 +760,6 @@ class Proxy(Generic[T]):
         return Proxy, (factory, self.__target_type__)
 
 
-# How the names begin for which only observers ask: IPython, which shows values, and Dask, which
-# asks each argument of a task for methods of its own. They should not wait for the target.
-_OBSERVERS = "_ipython_", "_repr_", "__dask_"
-
-
 def _check_class(target_type: type[Any] | None) -> None:
     with contextlib.suppress(TypeError):
         if target_type is None:
@@ -791,11 +776,7 @@ def resolve(proxy: object) -> None:
 
 
 def is_resolved(proxy: object) -> bool:
-    """Tells whether a proxy has its target, without waiting for it.
-
-    Raises:
-        TypeError: `proxy` is not a `Proxy`.
-    """
+    """Tells whether a proxy has its target, without waiting. Refuses what is no proxy."""
     try:
         # Unlike proxy.__target__, this finds the slot empty, and does not go on to __getattr__.
         object.__getattribute__(_check_proxy(proxy), "__target__")
@@ -809,9 +790,7 @@ def extract(proxy: Proxy[T]) -> T: ...
 @overload
 def extract(proxy: T) -> T: ...  # ProxyFuture.proxy() declares its proxy as the result
 def extract(proxy: Any) -> Any:
-    """Returns the target itself, resolving the proxy first if need be.
-
-    For `type(extract(p))`, `extract(p) is other`, and functions in C that insist on a type.
+    """Returns the target itself, for functions that insist on a type. Resolves the proxy, if need be.
 
     Raises:
         ProxyResolveError: The factory failed.
@@ -842,9 +821,8 @@ def _resolve(proxy: Proxy[T]) -> T:
             except ProxyResolveError:
                 raise
             except Exception as error:
-                raise ProxyResolveError(
-                    f"The factory of the proxy failed: {_describe(error)}"
-                ) from error
+                message = f"The factory of the proxy failed: {_describe(error)}"
+                raise ProxyResolveError(message) from error
             object.__setattr__(proxy, "__target__", target)
     # Nobody needs the lock any more: a latecomer who makes another one finds the target. After a
     # failure it stays, since other threads may be waiting for it, for the next to try.

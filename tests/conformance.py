@@ -1,4 +1,4 @@
-"""The conformance suite: what a connector promises, whoever wrote it.
+"""The conformance suite: what a connector promises, no matter who wrote it.
 
 Point it at your own connector. Choose the class for the last of the three steps it takes:
 
@@ -9,17 +9,22 @@ Point it at your own connector. Choose the class for the last of the three steps
             yield connector
             connector.close()
 
-Each test gets a connector of its own. A connector for one process only says so, with
-`crosses_processes = False` in the class.
+Each test gets a connector of its own. If it takes long to open one, give `connector` the scope of
+the class, so that the tests share it; and write a second fixture, `fresh_connector`, which opens
+one for each of the few tests that close theirs.
+
+A connector for one process only says so, with `crosses_processes = False` in the class.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import pickle
 import random
 import threading
 import time
+import warnings
 from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -48,6 +53,8 @@ SETTLING = 0.1
 
 LARGE = 5_000_000
 
+NO_KEYS = [None, 42, "../../etc/passwd", ("../../etc/passwd",), []]
+
 
 def some_bytes(size: int) -> bytes:
     """Returns bytes without a pattern, so that lost or exchanged parts are noticed."""
@@ -71,15 +78,58 @@ def in_thread(function: Callable[..., T], *arguments: Any) -> Future[T]:
     return future
 
 
+@contextlib.contextmanager
+def another_process(method: str = "spawn") -> Iterator[Callable[..., Any]]:
+    """Starts a process, and provides what calls functions there, one after the other."""
+    context: Any = multiprocessing.get_context(method)
+    here, there = context.Pipe()
+    process = context.Process(target=answer_calls, args=(there,), daemon=True)
+    with warnings.catch_warnings():  # Python warns of a fork while other threads run
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    there.close()
+
+    def call(function: Callable[..., Any], *arguments: Any) -> Any:
+        here.send((function, arguments))
+        if not here.poll(LIMIT):
+            raise TimeoutError(f"{function} takes too long.")
+        result, error = here.recv()
+        if error is not None:
+            raise error
+        return result
+
+    with here:
+        yield call
+        process.kill()
+        process.join(LIMIT)
+        process.close()
+
+
+def answer_calls(pipe: Any) -> None:
+    while True:
+        function, arguments = pipe.recv()
+        answer = in_this_thread(function, *arguments)
+        pipe.send(answer)
+
+
+def in_this_thread(function: Callable[..., T], *arguments: Any) -> tuple[T | None, object]:
+    """Returns what the function returns, and what it raises."""
+    try:
+        return function(*arguments), None
+    except BaseException as error:
+        return None, error
+
+
 def is_stored(connector: Connector[Any], key: Any, value: BytesLike) -> bool:
     """Tells whether `value` can be had. No `assert` compares large values: it would show them."""
     found = connector.get(key)
     return found is not None and bytes(found) == bytes(value)
 
 
-def bytes_waited_for(connector: WaitableConnector[Any], key: Any) -> bytes:
-    """Returns what `wait` does, as bytes: these can be pickled, and a memoryview cannot."""
-    return bytes(connector.wait(key) or b"")
+def copies(connector: Connector[Any]) -> list[Any]:
+    """Returns copies that were made in both ways: of the pickle, and of the configuration."""
+    config = pickle.loads(pickle.dumps(connector.config()))
+    return [pickle.loads(pickle.dumps(connector)), type(connector).from_config(config)]
 
 
 class ConnectorConformance:
@@ -87,70 +137,54 @@ class ConnectorConformance:
 
     crosses_processes = True
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
+    def fresh_connector(self, connector: Any) -> Any:
+        """A connector that a test may close."""
+        return connector
+
+    @pytest.fixture(scope="class", params=multiprocessing.get_all_start_methods())
     @classmethod
-    def elsewhere(cls) -> Iterator[Callable[..., Any]]:
-        """Calls a function in a process that has nothing but what was pickled to it."""
+    def elsewhere(cls, request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
+        """Calls a function in a process that was started with one of the methods there are."""
         if not cls.crosses_processes:
             pytest.skip("for one process only")
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            yield lambda function, *arguments: pool.apply_async(function, arguments).get(LIMIT)
+        with another_process(request.param) as call:
+            yield call
 
     def test_has_the_methods_of_a_connector(self, connector: Connector[Any]) -> None:
         assert isinstance(connector, Connector)
 
-    # 64 KiB: a usual size for buffers, so a connector may go other ways from there on
-    @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 1_000_000, LARGE])
-    @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-    def test_returns_the_bytes_that_were_put(
-        self, connector: Connector[Any], kind: Callable[[bytes], BytesLike], size: int
-    ) -> None:
-        value = some_bytes(size)
-        key = connector.put(kind(value))
-        found = connector.get(key)
-        assert isinstance(found, BytesLike)
-        assert len(found) == size
-        assert is_stored(connector, key, value)
+    @pytest.mark.parametrize("size", [0, 1, 100_000, LARGE])
+    def test_returns_the_bytes_that_were_put(self, connector: Connector[Any], size: int) -> None:
+        key = connector.put(some_bytes(size))
+        assert isinstance(connector.get(key), BytesLike)
+        assert is_stored(connector, key, some_bytes(size))
 
-    @pytest.mark.parametrize("size", [8, 800_000])
     @pytest.mark.parametrize(
-        "view",
+        "kind",
         [
-            pytest.param(lambda value: memoryview(value)[::2], id="every-second-byte"),
-            pytest.param(lambda value: memoryview(value)[::-1], id="backwards"),
+            pytest.param(bytearray, id="bytearray"),
+            pytest.param(memoryview, id="memoryview"),
+            pytest.param(lambda value: memoryview(value)[::-2], id="every-second-byte-backwards"),
             pytest.param(lambda value: memoryview(array("d", value)), id="of-floats"),
             pytest.param(lambda value: memoryview(value).cast("B", [2, len(value) // 2]), id="2d"),
         ],
     )
-    def test_takes_a_view_of_any_layout(
-        self, connector: Connector[Any], view: Callable[[bytes], memoryview], size: int
+    def test_takes_every_kind_of_bytes(
+        self, connector: Connector[Any], kind: Callable[[bytes], BytesLike]
     ) -> None:
-        value = view(some_bytes(size))
-        assert is_stored(connector, connector.put(value), value.tobytes())
-
-    def test_later_changes_of_a_value_do_not_reach_the_store(
-        self, connector: Connector[Any]
-    ) -> None:
-        value = bytearray(b"before")
-        key = connector.put(value)
-        value[:] = b"after!"
-        assert is_stored(connector, key, b"before")
+        value = kind(some_bytes(80_000))
+        assert is_stored(connector, connector.put(value), memoryview(value).tobytes())
 
     @pytest.mark.parametrize("size", [8, 800_000])
-    def test_bytes_that_can_be_changed_are_their_readers_own(
-        self, connector: Connector[Any], size: int
-    ) -> None:
-        key = connector.put(some_bytes(size))
-        found = connector.get(key)
-        assert found is not None
-        view = memoryview(found)
-        if not view.readonly:
+    def test_what_is_stored_cannot_be_changed(self, connector: Connector[Any], size: int) -> None:
+        value = bytearray(some_bytes(size))
+        key = connector.put(value)
+        value[:] = bytes(size)
+        view = memoryview(connector.get(key) or b"")
+        if not view.readonly:  # then the bytes are their reader's own
             view[:] = bytes(size)
         assert is_stored(connector, key, some_bytes(size))
-
-    def test_the_same_value_can_be_read_many_times(self, connector: Connector[Any]) -> None:
-        key = connector.put(b"value")
-        assert all(is_stored(connector, key, b"value") for _ in range(3))
 
     def test_tells_what_exists(self, connector: Connector[Any]) -> None:
         key = connector.put(b"")
@@ -160,47 +194,28 @@ class ConnectorConformance:
 
     def test_forgets_an_evicted_value_and_no_other(self, connector: Connector[Any]) -> None:
         key, other = connector.put(b"value"), connector.put(b"other")
-        connector.evict(key)
-        assert connector.get(key) is None
+        for _ in range(2):
+            connector.evict(key)
+            assert connector.get(key) is None
         assert is_stored(connector, other, b"other")
 
-    def test_evicting_twice_is_fine(self, connector: Connector[Any]) -> None:
-        key = connector.put(b"value")
-        connector.evict(key)
-        connector.evict(key)
-        assert connector.get(key) is None
-
-    def test_batches_keep_their_order(self, connector: Connector[Any]) -> None:
-        values: list[BytesLike] = [
-            b"first",
-            bytearray(b"second"),
-            memoryview(b"third"),
-            b"",
-            some_bytes(100_000),
-        ]
-        keys = connector.put_batch(values)
-        assert isinstance(keys, list)
-        assert connector.get_batch(keys) == values
-        assert connector.get_batch(keys[::-1]) == values[::-1]
-
-    def test_a_batch_has_none_for_what_is_not_set(self, connector: Connector[Any]) -> None:
-        keys = connector.put_batch([b"first", b"second", b"third"])
+    def test_batches_if_it_has_them_keep_their_order(self, connector: Any) -> None:
+        if not hasattr(connector, "put_batch"):
+            pytest.skip("it has no batches, which ProxyStore's Store asks for")
+        keys = connector.put_batch([b"first", bytearray(b"second"), memoryview(b"third")])
+        assert connector.get_batch(keys) == [b"first", b"second", b"third"]
         connector.evict(keys[1])
-        assert connector.get_batch(keys) == [b"first", None, b"third"]
-
-    def test_batches_may_be_empty(self, connector: Connector[Any]) -> None:
-        assert connector.put_batch([]) == []
-        assert connector.get_batch([]) == []
+        assert connector.get_batch(keys[::-1]) == [b"third", None, b"first"]
+        assert connector.get_batch(connector.put_batch([])) == []
 
     def test_every_value_has_a_fresh_key(self, connector: Connector[Any]) -> None:
-        keys = [connector.put(b"same") for _ in range(50)] + connector.put_batch([b"same"] * 50)
-        assert len(set(keys)) == 100
+        assert len({connector.put(b"same") for _ in range(100)}) == 100
 
     def test_threads_can_share_it(self, connector: Connector[Any]) -> None:
-        def put_and_get(thread: int) -> bool:
-            values = [f"{thread}: {count}".encode() for count in range(50)]
+        def put_and_get(thread: str) -> bool:
+            values = [f"{thread}: {count}".encode() for count in range(20)]
             keys = [connector.put(value) for value in values]
-            return all(map(is_stored, [connector] * 50, keys, values))
+            return all(map(is_stored, [connector] * 20, keys, values))
 
         assert all(
             [future.result(LIMIT) for future in [in_thread(put_and_get, i) for i in "abcdefgh"]]
@@ -213,71 +228,49 @@ class ConnectorConformance:
         assert hash(copy) == hash(key)  # a store's cache is a dict with the keys as its keys
         assert is_stored(connector, copy, b"value")
 
-    def test_a_pickled_copy_reaches_the_same_values(self, connector: Connector[Any]) -> None:
-        copy = pickle.loads(pickle.dumps(connector))
-        assert type(copy) is type(connector)
-        assert is_stored(copy, connector.put(b"original"), b"original")
-        assert is_stored(connector, copy.put(b"copy"), b"copy")
-
-    def test_its_config_leads_to_the_same_values(self, connector: Connector[Any]) -> None:
-        config = connector.config()
-        assert isinstance(config, dict)
-        copy = type(connector).from_config(pickle.loads(pickle.dumps(config)))
-        assert copy.config() == config
-        assert is_stored(copy, connector.put(b"original"), b"original")
-        assert is_stored(connector, copy.put(b"copy"), b"copy")
+    def test_a_copy_reaches_the_same_values(self, connector: Connector[Any]) -> None:
+        for copy in copies(connector):
+            assert type(copy) is type(connector)
+            assert copy.config() == connector.config()
+            assert is_stored(copy, connector.put(b"original"), b"original")
+            assert is_stored(connector, copy.put(b"copy"), b"copy")
 
     def test_a_copy_in_another_process_reaches_the_same_values(
         self, connector: Connector[Any], elsewhere: Callable[..., Any]
     ) -> None:
-        key = connector.put(b"from here")
-        assert elsewhere(connector.get, key) == b"from here"
-        key = elsewhere(connector.put, b"from there")
-        assert is_stored(connector, key, b"from there")
-        elsewhere(connector.evict, key)
+        key, value = connector.put(some_bytes(LARGE)), some_bytes(LARGE + 1)
+        assert is_stored(connector, elsewhere(evict_and_put, connector, key, value), value)
         assert not connector.exists(key)
 
-    def test_large_values_reach_another_process(
-        self, connector: Connector[Any], elsewhere: Callable[..., Any]
-    ) -> None:
-        value = some_bytes(LARGE)
-        assert elsewhere(is_stored, connector, connector.put(value), value)
-        assert is_stored(connector, elsewhere(connector.put, value), value)
+    @pytest.mark.parametrize("key", NO_KEYS, ids=repr)
+    def test_refuses_what_is_not_a_key(self, connector: Connector[Any], key: object) -> None:
+        for method in (connector.get, connector.exists, connector.evict):
+            with pytest.raises(InvalidKeyError):
+                method(key)
 
-    @pytest.mark.parametrize("method", ["get", "exists", "evict"])
-    @pytest.mark.parametrize(
-        "key", [None, 42, "../../etc/passwd", ("../../etc/passwd",), b"key", []], ids=repr
-    )
-    def test_refuses_what_is_not_a_key(
-        self, connector: Connector[Any], method: str, key: object
+    def test_after_close_it_does_nothing_but_can_be_looked_at_and_pickled(
+        self, fresh_connector: Connector[Any]
     ) -> None:
-        with pytest.raises(InvalidKeyError):
-            getattr(connector, method)(key)
-
-    def test_does_nothing_after_close(self, connector: Connector[Any]) -> None:
-        key = connector.put(b"value")
-        connector.close()
+        key = fresh_connector.put(b"value")
+        fresh_connector.close()
+        fresh_connector.close()
         for use in (
-            lambda: connector.put(b"value"),
-            lambda: connector.get(key),
-            lambda: connector.exists(key),
-            lambda: connector.evict(key),
-            lambda: connector.put_batch([b"value"]),
-            lambda: connector.get_batch([key]),
+            lambda: fresh_connector.put(b"value"),
+            lambda: fresh_connector.get(key),
+            lambda: fresh_connector.exists(key),
+            lambda: fresh_connector.evict(key),
         ):
             with pytest.raises(ConnectorError):
                 use()
+        assert type(fresh_connector).__name__ in repr(fresh_connector)
+        assert [type(copy) for copy in copies(fresh_connector)] == [type(fresh_connector)] * 2
 
-    def test_closing_twice_is_fine(self, connector: Connector[Any]) -> None:
-        connector.close()
-        connector.close()
 
-    def test_a_closed_connector_can_be_looked_at_and_pickled(
-        self, connector: Connector[Any]
-    ) -> None:
-        connector.close()
-        assert type(connector).__name__ in repr(connector)
-        assert type(pickle.loads(pickle.dumps(connector))) is type(connector)
+def evict_and_put(connector: Connector[Any], key: Any, value: bytes) -> Any:
+    """Evicts a value of `LARGE` bytes, and returns the key of another one."""
+    assert is_stored(connector, key, some_bytes(LARGE))
+    connector.evict(key)
+    return connector.put(value)
 
 
 class DeferrableConformance(ConnectorConformance):
@@ -295,49 +288,23 @@ class DeferrableConformance(ConnectorConformance):
         key = connector.new_key(*hint)
         assert connector.get(key) is None
         assert connector.exists(key) is False
-        assert connector.get_batch([key]) == [None]
-        connector.evict(key)
 
     def test_new_keys_are_fresh(self, connector: DeferrableConnector[Any]) -> None:
         assert len({connector.new_key() for _ in range(100)}) == 100
 
-    @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-    @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 1_000_000, LARGE])
-    def test_a_key_is_set_later(
-        self,
-        connector: DeferrableConnector[Any],
-        kind: Callable[[bytes], BytesLike],
-        size: int,
-    ) -> None:
-        key = connector.new_key()
-        value = some_bytes(size)
-        connector.set(key, kind(value))
-        assert connector.exists(key)
-        assert is_stored(connector, key, value)
-
-    def test_later_changes_of_a_set_value_do_not_reach_the_store(
-        self, connector: DeferrableConnector[Any]
-    ) -> None:
-        key, value = connector.new_key(), bytearray(b"before")
+    @pytest.mark.parametrize("size", [0, 1, 100_000, LARGE])
+    def test_a_key_is_set_later(self, connector: DeferrableConnector[Any], size: int) -> None:
+        key, value = connector.new_key(), bytearray(some_bytes(size))
         connector.set(key, value)
-        value[:] = b"after!"
-        assert is_stored(connector, key, b"before")
+        value[:] = bytes(size)
+        assert connector.exists(key)
+        assert is_stored(connector, key, some_bytes(size))
 
     def test_an_evicted_new_key_can_be_set(self, connector: DeferrableConnector[Any]) -> None:
         key = connector.new_key()
         connector.evict(key)
         connector.set(key, b"value")
         assert is_stored(connector, key, b"value")
-
-    def test_another_process_sets_a_key(
-        self, connector: DeferrableConnector[Any], elsewhere: Callable[..., Any]
-    ) -> None:
-        key = connector.new_key()
-        elsewhere(connector.set, key, b"from there")
-        assert is_stored(connector, key, b"from there")
-        key = elsewhere(connector.new_key)
-        connector.set(key, b"from here")
-        assert elsewhere(connector.get, key) == b"from here"
 
     @pytest.mark.parametrize("size", [0, 1, LARGE])
     def test_a_key_is_set_once(self, connector: DeferrableConnector[Any], size: int) -> None:
@@ -348,52 +315,35 @@ class DeferrableConformance(ConnectorConformance):
                 connector.set(key, second)
             assert is_stored(connector, key, first)
 
-    def test_what_was_put_is_set(self, connector: DeferrableConnector[Any]) -> None:
+    def test_what_was_put_is_set_for_copies_too(self, connector: DeferrableConnector[Any]) -> None:
         key = connector.put(b"first")
-        with pytest.raises(AlreadySetError):
-            connector.set(key, b"second")
-        assert is_stored(connector, key, b"first")
-
-    def test_a_copy_cannot_set_a_key_again(self, connector: DeferrableConnector[Any]) -> None:
-        key, copy = connector.new_key(), pickle.loads(pickle.dumps(connector))
-        connector.set(key, b"first")
-        with pytest.raises(AlreadySetError):
-            copy.set(key, b"second")
-        assert is_stored(connector, key, b"first")
-
-    def test_setting_twice_is_a_connector_error(self) -> None:
-        assert issubclass(AlreadySetError, ConnectorError)
-
-    def test_works_on_after_a_key_was_set_twice(self, connector: DeferrableConnector[Any]) -> None:
-        key = connector.put(b"first")
-        with pytest.raises(AlreadySetError):
-            connector.set(key, b"second")
-        other = connector.new_key()
-        connector.set(other, b"other")
-        assert is_stored(connector, other, b"other")
+        for setter in (connector, *copies(connector)):
+            with pytest.raises(AlreadySetError):
+                setter.set(key, b"second")
+            assert is_stored(setter, key, b"first")
 
     @pytest.mark.parametrize("size", [10, 100_000])
     def test_of_racing_threads_exactly_one_wins(
         self, connector: DeferrableConnector[Any], size: int
     ) -> None:
         values = [bytes([number]) * size for number in range(8)]
+        keys = [connector.new_key() for _ in range(10)]
         start = threading.Barrier(len(values))
 
-        def race(key: Any, value: bytes) -> bytes | None:
+        def race(value: bytes) -> list[bool]:
             start.wait(LIMIT)
-            return value if sets_first(connector, key, value) else None
+            return [sets_first(connector, key, value) for key in keys]
 
-        for _ in range(10):
-            key = connector.new_key()
-            racers = [in_thread(race, key, value) for value in values]
-            winners = [value for racer in racers if (value := racer.result(LIMIT)) is not None]
-            assert len(winners) == 1
-            assert is_stored(connector, key, winners[0])
+        racers = [in_thread(race, value) for value in values]
+        won = [racer.result(LIMIT) for racer in racers]
+        for key, wins in zip(keys, zip(*won, strict=True), strict=True):
+            assert sum(wins) == 1
+            assert is_stored(connector, key, values[wins.index(True)])
 
     def test_of_racing_processes_exactly_one_wins(
         self, connector: DeferrableConnector[Any], elsewhere: Callable[..., Any]
     ) -> None:
-        keys = [connector.new_key() for _ in range(300)]
+        keys = [connector.new_key() for _ in range(100)]
         start = connector.new_key()
         there = in_thread(elsewhere, keys_set_first, connector, start, keys, b"there")
         here = keys_set_first(connector, start, keys, b"here")
@@ -414,24 +364,22 @@ class DeferrableConformance(ConnectorConformance):
                     return found
                 assert not existed
 
-        for _ in range(5):
+        for _ in range(3):
             key = connector.new_key()
             readers = [in_thread(first_seen, key) for _ in range(2)]
             connector.set(key, value)
             assert all([reader.result(LIMIT) == value for reader in readers])
 
-    @pytest.mark.parametrize("key", [None, "../../etc/passwd", ("../../etc/passwd",)], ids=repr)
-    def test_refuses_to_set_what_is_not_a_key(
-        self, connector: DeferrableConnector[Any], key: object
-    ) -> None:
-        with pytest.raises(InvalidKeyError):
-            connector.set(key, b"value")
+    def test_refuses_to_set_what_is_not_a_key(self, connector: DeferrableConnector[Any]) -> None:
+        for key in NO_KEYS:
+            with pytest.raises(InvalidKeyError):
+                connector.set(key, b"value")
 
-    def test_sets_nothing_after_close(self, connector: DeferrableConnector[Any]) -> None:
-        key = connector.new_key()
-        connector.close()
+    def test_after_close_it_sets_nothing(self, fresh_connector: DeferrableConnector[Any]) -> None:
+        key = fresh_connector.new_key()
+        fresh_connector.close()
         with pytest.raises(ConnectorError):
-            connector.set(key, b"value")
+            fresh_connector.set(key, b"value")
 
 
 def sets_first(connector: DeferrableConnector[Any], key: Any, value: bytes) -> bool:
@@ -456,51 +404,37 @@ def keys_set_first(
 
 
 class WaitableConformance(DeferrableConformance):
-    """What a `WaitableConnector` promises: it wakes whoever waits, with the value."""
+    """What a `WaitableConnector` promises: it wakes those who wait, with the value."""
 
     def test_has_the_methods_of_a_waitable_connector(
         self, connector: WaitableConnector[Any]
     ) -> None:
         assert isinstance(connector, WaitableConnector)
 
-    @pytest.mark.parametrize("timeout", [None, LIMIT, 0, 0.0])
+    @pytest.mark.parametrize("timeout", [None, LIMIT, 0])
     def test_returns_what_is_set_already(
         self, connector: WaitableConnector[Any], timeout: float | None
     ) -> None:
-        key = connector.put(b"value")
-        assert connector.wait(key, timeout) == b"value"
+        assert connector.wait(connector.put(b"value"), timeout) == b"value"
 
-    @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 1_000_000, LARGE])
-    def test_returns_what_is_set_while_it_waits(
-        self, connector: WaitableConnector[Any], size: int
-    ) -> None:
-        key, value = connector.new_key(), some_bytes(size)
-        waiter = in_thread(connector.wait, key)
+    def test_returns_what_is_set_while_it_waits(self, connector: WaitableConnector[Any]) -> None:
+        key = connector.new_key()
+        # The last two timeouts are more than the system can wait.
+        timeouts = [None, LIMIT, 1e300, float("inf")]
+        waiters = [in_thread(connector.wait, key, timeout) for timeout in timeouts]
         time.sleep(SETTLING)
-        assert not waiter.done()
-        connector.set(key, value)
-        found = waiter.result(LIMIT)
-        assert isinstance(found, BytesLike)
-        assert (found == value) is True
-        assert is_stored(connector, key, value)
+        assert not any([waiter.done() for waiter in waiters])
+        connector.set(key, b"value")
+        assert [waiter.result(LIMIT) for waiter in waiters] == [b"value"] * 4
+        assert is_stored(connector, key, b"value")
 
-    @pytest.mark.parametrize("timeout", [0, 0.0, 0.001, 0.2, True])
+    @pytest.mark.parametrize("timeout", [0, 0.001, 0.2])
     def test_returns_none_after_the_timeout(
         self, connector: WaitableConnector[Any], timeout: float
     ) -> None:
         start = time.monotonic()
         assert connector.wait(connector.new_key(), timeout) is None
         assert timeout * 0.9 <= time.monotonic() - start < timeout + LIMIT / 4
-
-    @pytest.mark.parametrize("timeout", [1e300, float("inf")])
-    def test_a_timeout_may_be_longer_than_the_system_can_wait(
-        self, connector: WaitableConnector[Any], timeout: float
-    ) -> None:
-        key = connector.new_key()
-        waiter = in_thread(connector.wait, key, timeout)
-        time.sleep(SETTLING)
-        connector.set(key, b"value")
-        assert waiter.result(LIMIT) == b"value"
 
     @pytest.mark.parametrize(
         ("timeout", "error"),
@@ -512,17 +446,12 @@ class WaitableConformance(DeferrableConformance):
             ([], TypeError),
         ],
     )
-    @pytest.mark.parametrize("is_set", [True, False], ids=["set", "not-set"])
     def test_refuses_a_timeout_that_makes_no_sense(
-        self,
-        connector: WaitableConnector[Any],
-        timeout: Any,
-        error: type[Exception],
-        is_set: bool,
+        self, connector: WaitableConnector[Any], timeout: Any, error: type[Exception]
     ) -> None:
-        key = connector.put(b"value") if is_set else connector.new_key()
-        with pytest.raises(error, match="timeout"):
-            connector.wait(key, timeout)
+        for key in (connector.put(b"value"), connector.new_key()):
+            with pytest.raises(error, match="timeout"):
+                connector.wait(key, timeout)
 
     def test_after_a_timeout_every_wait_gets_its_own_answer(
         self, connector: WaitableConnector[Any]
@@ -536,103 +465,67 @@ class WaitableConformance(DeferrableConformance):
         assert connector.wait(first, LIMIT) == b"first"
         assert connector.get(third) == b"third"
 
-    def test_all_waiters_of_a_key_get_it(self, connector: WaitableConnector[Any]) -> None:
+    def test_the_waiters_of_all_copies_are_woken(self, connector: WaitableConnector[Any]) -> None:
         key = connector.new_key()
-        waiters = [in_thread(connector.wait, key) for _ in range(20)]
+        waiters = [in_thread(waiter.wait, key) for waiter in [connector, *copies(connector)] * 3]
         time.sleep(SETTLING)
         connector.set(key, b"value")
-        assert [waiter.result(LIMIT) for waiter in waiters] == [b"value"] * 20
-
-    def test_leaves_the_waiters_of_other_keys_alone(
-        self, connector: WaitableConnector[Any]
-    ) -> None:
-        key, other = connector.new_key(), connector.new_key()
-        waiter, bystander = in_thread(connector.wait, key), in_thread(connector.wait, other)
-        time.sleep(SETTLING)
-        connector.set(key, b"value")
-        assert waiter.result(LIMIT) == b"value"
-        time.sleep(SETTLING)
-        assert not bystander.done()
-        connector.set(other, b"other")
-        assert bystander.result(LIMIT) == b"other"
+        assert [waiter.result(LIMIT) for waiter in waiters] == [b"value"] * 9
 
     def test_many_waiters_get_their_own_values(self, connector: WaitableConnector[Any]) -> None:
-        values = {connector.new_key(): f"value {number}".encode() for number in range(40)}
+        values = {connector.new_key(): f"value {number}".encode() for number in range(20)}
         waiters = {key: in_thread(connector.wait, key) for key in values}
-        in_random_order = random.Random(0).sample(list(values), len(values))
-        for key in in_random_order:
+        for key in random.Random(0).sample(list(values), len(values)):
             connector.set(key, values[key])
         assert {key: waiter.result(LIMIT) for key, waiter in waiters.items()} == values
 
-    def test_a_waiter_that_gives_up_does_not_end_the_waits_of_others(
+    def test_a_waiter_outlasts_evictions_other_values_and_waiters_that_give_up(
         self, connector: WaitableConnector[Any]
     ) -> None:
         key = connector.new_key()
         patient = in_thread(connector.wait, key)
         assert connector.wait(key, SETTLING) is None
+        connector.put(b"other")
+        connector.evict(key)
+        time.sleep(SETTLING)
         assert not patient.done()
         connector.set(key, b"value")
         assert patient.result(LIMIT) == b"value"
 
-    def test_a_wait_outlasts_the_eviction_of_nothing(
-        self, connector: WaitableConnector[Any]
-    ) -> None:
-        key = connector.new_key()
-        waiter = in_thread(connector.wait, key)
-        time.sleep(SETTLING)
-        connector.evict(key)
-        connector.set(key, b"value")
-        assert waiter.result(LIMIT) == b"value"
-
-    def test_a_copy_wakes_the_waiter(self, connector: WaitableConnector[Any]) -> None:
-        key, copy = connector.new_key(), pickle.loads(pickle.dumps(connector))
-        waiter = in_thread(copy.wait, key)
-        time.sleep(SETTLING)
-        connector.set(key, b"value")
-        assert waiter.result(LIMIT) == b"value"
-
-    @pytest.mark.parametrize("size", [1, LARGE])
-    def test_another_process_is_woken(
+    @pytest.mark.parametrize("size", [1, 100_000, 10_000_000])
+    def test_processes_that_wait_already_wake_each_other(
         self, connector: WaitableConnector[Any], elsewhere: Callable[..., Any], size: int
     ) -> None:
-        key, value = connector.new_key(), some_bytes(size)
-        waiter = in_thread(elsewhere, bytes_waited_for, connector, key)
+        question, reply, value = connector.new_key(), connector.new_key(), some_bytes(size)
+        there = in_thread(elsewhere, answer, connector, question, reply)
+        here = in_thread(connector.wait, reply)
         time.sleep(SETTLING)
-        connector.set(key, value)
-        assert (waiter.result(LIMIT) == value) is True
+        connector.set(question, value)
+        assert (here.result(LIMIT) == value[::-1]) is True
+        there.result(LIMIT)
 
-    @pytest.mark.parametrize("size", [1, LARGE])
-    def test_another_process_wakes_the_waiter(
-        self, connector: WaitableConnector[Any], elsewhere: Callable[..., Any], size: int
+    def test_close_ends_the_waits_of_other_threads_and_then_nobody_can_wait(
+        self, fresh_connector: WaitableConnector[Any]
     ) -> None:
-        key, value = connector.new_key(), some_bytes(size)
-        waiter = in_thread(connector.wait, key)
-        time.sleep(SETTLING)
-        elsewhere(connector.set, key, value)
-        assert (waiter.result(LIMIT) == value) is True
-
-    def test_close_ends_the_waits_of_other_threads(self, connector: WaitableConnector[Any]) -> None:
-        key, other = connector.new_key(), connector.new_key()
+        key, other = fresh_connector.new_key(), fresh_connector.new_key()
         waits = [(key, None), (key, 1000), (other, None), (other, 1000)]
-        waiters = [in_thread(connector.wait, *wait) for wait in waits]
+        waiters = [in_thread(fresh_connector.wait, *wait) for wait in waits]
         time.sleep(SETTLING)
-        connector.close()
+        fresh_connector.close()
         for waiter in waiters:
             with pytest.raises(ConnectorError):
                 waiter.result(LIMIT)
+        for timeout in (None, 0, 1):
+            with pytest.raises(ConnectorError):
+                fresh_connector.wait(key, timeout)
 
-    @pytest.mark.parametrize("timeout", [None, 0, 1])
-    def test_waits_for_nothing_after_close(
-        self, connector: WaitableConnector[Any], timeout: float | None
-    ) -> None:
-        key = connector.new_key()
-        connector.close()
-        with pytest.raises(ConnectorError):
-            connector.wait(key, timeout)
+    def test_refuses_to_wait_for_what_is_not_a_key(self, connector: WaitableConnector[Any]) -> None:
+        for key in NO_KEYS:
+            with pytest.raises(InvalidKeyError):
+                connector.wait(key, 0)
 
-    @pytest.mark.parametrize("key", [None, "../../etc/passwd", ("../../etc/passwd",)], ids=repr)
-    def test_refuses_to_wait_for_what_is_not_a_key(
-        self, connector: WaitableConnector[Any], key: object
-    ) -> None:
-        with pytest.raises(InvalidKeyError):
-            connector.wait(key, 0)
+
+def answer(connector: WaitableConnector[Any], question: Any, reply: Any) -> None:
+    value = connector.wait(question, LIMIT)
+    assert value is not None
+    connector.set(reply, bytes(value)[::-1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import random
 import re
 import shutil
@@ -17,12 +18,13 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conformance import LIMIT
+from conformance import LIMIT, another_process
 
 import connectors
 from connectors import (
@@ -69,10 +71,11 @@ class Opened(NamedTuple):
 
     def destroy(self) -> None:
         """Takes the medium away under the store."""
-        if self.server is None:
-            shutil.rmtree(self.directory)
+        if isinstance(self.store.connector, ManagerConnector):
+            assert self.server is not None
+            kill_server(self.store.connector, self.server)
         else:
-            os.kill(self.server, signal.SIGKILL)
+            shutil.rmtree(self.directory)
 
 
 @contextlib.contextmanager
@@ -87,9 +90,9 @@ def opened(kind: str, parent: Path, cache_size: int = 0) -> Iterator[Opened]:
             case "file":
                 connector = FileConnector(directory)
             case "manager":
-                before = children()
+                before = servers()
                 connector = ManagerConnector()
-                server = next(iter(children() - before), None)
+                server = next(iter(servers() - before), None)
             case "network":
                 process, address = stack.enter_context(serving())
                 connector, server = ManagerConnector.connect(address), process.pid
@@ -179,9 +182,41 @@ def serving(*address: str) -> Iterator[tuple[subprocess.Popen[str], tuple[str, i
 
 
 def call_in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls a function in a process with one thread, which can be forked without a warning."""
-    with spawn.Pool(1) as pool:
-        return pool.apply_async(function, arguments).get(LIMIT)
+    """Calls a function in a process of its own, a daemon, which has a single thread."""
+    with another_process() as call:
+        return call(function, *arguments)
+
+
+def in_forked_child(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a function in a forked child of this process, and returns what it returned there."""
+    readable, writable = os.pipe()
+    with warnings.catch_warnings():  # Python warns of a fork while other threads run
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        signal.alarm(int(LIMIT))  # ends the child, should it block
+        try:
+            os.write(writable, pickle.dumps(function(*arguments)))
+        finally:
+            os._exit(0)  # the child must not go on with the parent's work
+    os.close(writable)
+    with open(readable, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return pickle.loads(answer)
+
+
+def servers() -> set[int]:
+    """Returns the ids of the servers that this process's connectors have started."""
+    return {child for child in children() if "--for-creator" in command(child)}
+
+
+def kill_server(connector: ManagerConnector, server: int) -> None:
+    """Kills a server, and removes what it cannot remove any more, as a restart of the machine."""
+    os.kill(server, signal.SIGKILL)
+    address = connector.config()["address"]
+    if isinstance(address, str):
+        shutil.rmtree(Path(address).parent)
 
 
 def eventually(condition: Callable[[], bool], limit: float = LIMIT) -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conformance import WaitableConformance
-from test_manager_connector import AUTHKEY, AUTHKEY_VARIABLE, serving
+from support import AUTHKEY, serving
 
 from connectors import (
     ConnectorError,
+    DeferrableConnector,
     FileConnector,
     FileKey,
     InvalidKeyError,
@@ -27,12 +28,12 @@ from connectors import (
 class OwnConformance(WaitableConformance):
     """What the three promise beyond the protocols."""
 
-    def test_is_a_context_manager(self, connector: Any) -> None:
-        with connector as entered:
-            assert entered is connector
-            key = connector.put(b"value")
-        with pytest.raises(ConnectorError):
-            connector.get(key)
+    def test_is_a_context_manager_and_says_that_it_was_closed(self, fresh_connector: Any) -> None:
+        with fresh_connector as entered:
+            assert entered is fresh_connector
+            key = fresh_connector.put(b"value")
+        with pytest.raises(ConnectorError, match="was closed"):
+            fresh_connector.get(key)
 
     def test_its_repr_tells_its_type_and_configuration(
         self, connector: WaitableConnector[Any]
@@ -40,29 +41,17 @@ class OwnConformance(WaitableConformance):
         assert type(connector).__name__ in repr(connector)
         assert all(repr(value) in repr(connector) for value in connector.config().values())
 
-    def test_says_that_it_was_closed(self, connector: WaitableConnector[Any]) -> None:
-        key = connector.new_key()
-        connector.close()
-        with pytest.raises(ConnectorError, match="closed"):
-            connector.get(key)
-
-    @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-    def test_returns_its_kind_of_bytes_whatever_kind_the_value_was(
-        self, connector: WaitableConnector[Any], kind: Any
-    ) -> None:
-        key = connector.put(kind(b"value"))
-        # A file is read into memory that its reader may change.
-        own = bytearray if isinstance(connector, FileConnector) else bytes
-        assert type(connector.get(key)) is own
-        assert type(connector.wait(key)) is own
+    def test_returns_bytes_of_any_kind_as_bytes(self, connector: WaitableConnector[Any]) -> None:
+        key = connector.put(bytearray(b"value"))
+        assert type(connector.get(key)) is type(connector.wait(key)) is bytes
 
     @pytest.mark.parametrize("value", ["text", 5, None, [1, 2]], ids=repr)
     def test_refuses_what_is_not_bytes(self, connector: WaitableConnector[Any], value: Any) -> None:
         key = connector.new_key()
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="bytes"):
             connector.set(key, value)
         assert not connector.exists(key)
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="bytes"):
             connector.put(value)
 
     @pytest.mark.parametrize("key_type", [LocalKey, FileKey, ManagerKey])
@@ -70,49 +59,22 @@ class OwnConformance(WaitableConformance):
         self, connector: WaitableConnector[Any], key_type: type[Any]
     ) -> None:
         key = connector.put(b"value")
-        if type(key) is key_type:
-            pytest.skip("its own kind")
-        with pytest.raises(InvalidKeyError, match=f"{type(key).__name__}.*{key_type.__name__}"):
-            connector.get(key_type(key.id))
+        if type(key) is not key_type:
+            with pytest.raises(InvalidKeyError, match=f"{type(key).__name__}.*{key_type.__name__}"):
+                connector.get(key_type(key.id))
 
     @pytest.mark.parametrize(
         "name",
-        [
-            "../../etc/passwd",
-            "/etc/passwd",
-            "",
-            ".",
-            "..",
-            "\0",
-            "\n",
-            "long" * 1000,
-            "0" * 32 + "\n",
-        ],
+        ["../../etc/passwd", "", ".", "\0", "0" * 31, "A" * 32, "0" * 32 + "\n", None, b"0" * 32],
         ids=ascii,
     )
-    def test_a_forged_key_finds_nothing(self, connector: WaitableConnector[Any], name: Any) -> None:
+    def test_refuses_a_forged_key(self, connector: WaitableConnector[Any], name: Any) -> None:
         key = type(connector.new_key())(name)
-        with contextlib.suppress(InvalidKeyError):
-            assert connector.get(key) is None
-        with contextlib.suppress(InvalidKeyError):
-            assert not connector.exists(key)
-
-    @pytest.mark.parametrize(
-        "name", [None, 42, b"0" * 32, Path("/etc/passwd"), ["0" * 32]], ids=repr
-    )
-    def test_a_key_with_another_type_of_name_is_refused(
-        self, connector: WaitableConnector[Any], name: Any
-    ) -> None:
-        key = type(connector.new_key())(name)
+        for use in (connector.get, connector.exists, connector.evict, connector.wait):
+            with pytest.raises(InvalidKeyError):
+                use(key)
         with pytest.raises(InvalidKeyError):
-            connector.get(key)
-
-    @pytest.mark.parametrize("config", [{}, {"unknown": 1}, {"name": 1, "more": 2}, None], ids=repr)
-    def test_refuses_the_configuration_of_something_else(
-        self, connector: WaitableConnector[Any], config: Any
-    ) -> None:
-        with pytest.raises(ConnectorError, match="config"):
-            type(connector).from_config(config)
+            connector.set(key, b"value")
 
 
 class TestLocalConnector(OwnConformance):
@@ -132,21 +94,43 @@ class TestFileConnector(OwnConformance):
 
 
 class TestManagerConnector(OwnConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def connector(cls) -> Iterator[ManagerConnector]:
+        with ManagerConnector() as connector:
+            yield connector
+
     @pytest.fixture
-    def connector(self) -> Iterator[ManagerConnector]:
+    def fresh_connector(self) -> Iterator[ManagerConnector]:
         with ManagerConnector() as connector:
             yield connector
 
 
 class TestManagerConnectorOfTheNetwork(OwnConformance):
-    @pytest.fixture(scope="class", autouse=True)  # so that the other process gets the key too
+    @pytest.fixture(scope="class")
     @classmethod
-    def address(cls) -> Iterator[tuple[str, int]]:
+    def connector(cls) -> Iterator[ManagerConnector]:
         with pytest.MonkeyPatch.context() as patch, serving() as (_, address):
-            patch.setenv(AUTHKEY_VARIABLE, AUTHKEY)
-            yield address
+            # Not by the environment, since a process of the "forkserver" has an older one.
+            patch.setattr(multiprocessing.current_process(), "authkey", AUTHKEY.encode())
+            with ManagerConnector.connect(address) as connector:
+                yield connector
 
     @pytest.fixture
-    def connector(self, address: tuple[str, int]) -> Iterator[ManagerConnector]:
-        with ManagerConnector.connect(address) as connector:
-            yield connector
+    def fresh_connector(self, connector: ManagerConnector) -> Iterator[ManagerConnector]:
+        with ManagerConnector.from_config(connector.config()) as another:
+            yield another
+
+
+@pytest.mark.parametrize(
+    "method", [name for name in dir(DeferrableConnector) if not name.startswith("_")]
+)
+def test_a_class_that_inherits_and_forgets_a_method_gets_an_error(method: str) -> None:
+    class Forgetful(WaitableConnector[Any]):
+        pass
+
+    arguments = [] if method in ("config", "close", "new_key") else [b"key", b"value"]
+    if method in ("put", "get", "exists", "evict", "from_config"):
+        arguments.pop()
+    with pytest.raises(NotImplementedError):
+        getattr(Forgetful(), method)(*arguments)
