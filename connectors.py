@@ -62,8 +62,6 @@ class InvalidKeyError(ConnectorError):
 
 # The interfaces. Any class of the right shape works, whether it inherits from them or not; one that
 # does, and forgets a method, gets an error. The names are those of ProxyStore's connectors.
-
-
 @runtime_checkable
 class Connector(Protocol[KeyT]):
     """Keeps bytes under keys of type `KeyT`."""
@@ -129,8 +127,6 @@ class WaitableConnector(DeferrableConnector[KeyT], Protocol[KeyT]):
 
 
 # What the three connectors share
-
-
 def checked_timeout(timeout: float | None) -> float:
     """Returns `timeout` (seconds), and infinity for `None`.
 
@@ -268,8 +264,6 @@ class _Base(WaitableConnector[OwnKeyT]):
 
 
 # Within one process: the medium is a memory
-
-
 class _Memory:
     """The values by their keys' ids, and the waiters for those to come."""
 
@@ -365,8 +359,6 @@ _local_connectors: WeakValueDictionary[str, LocalConnector] = WeakValueDictionar
 
 
 # Between processes: the medium is a memory in a server's process
-
-
 class ManagerConnector(_Base[ManagerKey]):
     """Keeps values in the memory of a server process, with `multiprocessing.managers`.
 
@@ -411,8 +403,8 @@ class ManagerConnector(_Base[ManagerKey]):
 
         Args:
             address: `(host, port)`, the path of a Unix socket, or the name of a Windows pipe.
-            authkey: The server's authentication key. Copies elsewhere, or without it this connector,
-                find it as the class tells.
+            authkey: The server's authentication key. Without it, and in copies elsewhere, it is
+                found as the class tells.
 
         Raises:
             TypeError: `authkey` is not bytes.
@@ -465,9 +457,9 @@ def _check_address(address: Any) -> Address:
 class _MemoryProxy(BaseProxy):
     """The standard library's kind of proxy: calls the methods of a memory in another process.
 
-    The library keeps a connection for each thread. That is not quite enough: after Ctrl-C in a call,
-    or a fork, the next call reads an answer that was meant for another (python/cpython#101320), and
-    a server that is frozen blocks it for ever. So here a call that fails drops its connection.
+    The library keeps a connection for each thread. After Ctrl-C in a call, or a fork, the next call
+    would read an answer that was meant for another (python/cpython#101320), and a server that is
+    frozen would block it for ever. So here, a call that fails drops its connection.
     """
 
     _exposed_ = "get", "exists", "evict", "set", "wait"
@@ -596,8 +588,6 @@ def _stop_server(server: subprocess.Popen[bytes], creator: int) -> None:
 
 
 # Between processes: the medium is a directory
-
-
 class FileConnector(_Base[FileKey]):
     """Keeps each value in a file of a directory, local or shared between machines.
 
@@ -710,8 +700,6 @@ class _Directory(NamedTuple):
 
 
 # The server's program
-
-
 def _serve_creator() -> None:
     """Serves the process that started this one, until it says so or is gone."""
     for name in "SIGINT", "SIGTERM", "SIGHUP":  # they are meant for the creator, and its group

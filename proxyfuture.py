@@ -78,8 +78,6 @@ class SerializationError(Exception):
 
 
 # Steps 1 and 3: the store
-
-
 class Store:
     """Keeps Python objects in a connector, and makes proxies and futures for them.
 
@@ -344,8 +342,6 @@ class _Outcome(NamedTuple):
 
 
 # Steps 2 and 4: the future
-
-
 class ProxyFuture(Generic[T]):
     """A result that its producer sets later, and consumers use through proxies.
 
@@ -537,7 +533,6 @@ def call_with_proxies(fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
 
 # What is stored in step 4: a serialized value; or behind a mark, with which neither a pickle nor a
 # text begins, a pickled exception
-
 _ERROR_MARK = b"\0proxyfuture exception\0"
 
 
@@ -576,8 +571,6 @@ def _describe(error: BaseException) -> str:
 
 
 # Step 5: the proxy
-
-
 def _unwrap(operand: Any) -> Any:
     """For what stands at the right of an operator, where few types know what to do with a proxy."""
     return operand.__target__ if type(operand) is Proxy else operand
