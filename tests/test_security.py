@@ -7,11 +7,10 @@ import json
 import multiprocessing
 import os
 import pickle
-import re
-import signal
 import socket
 import stat
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Client
 from pathlib import Path
@@ -19,19 +18,24 @@ from typing import Any
 
 import pytest
 from conformance import LIMIT, in_thread
-from processes import children, needs_proc
-from test_manager_connector import AUTHKEY, AUTHKEY_VARIABLE, eventually, python, serving
-
-from connectors import (
-    ConnectorError,
-    FileConnector,
-    FileKey,
-    InvalidKeyError,
-    ManagerConnector,
+from support import (
+    AUTHKEY,
+    AUTHKEY_VARIABLE,
+    ROOT,
+    eventually,
+    needs_proc,
+    open_files_and_threads,
+    opened,
+    python,
+    serving,
 )
+
+from connectors import ConnectorError, FileConnector, FileKey, InvalidKeyError, ManagerConnector
 from proxyfuture import BrokenFutureError, Proxy, SerializationError, Store
 
 KEY = AUTHKEY.encode()
+
+Address = tuple[str, int]
 
 
 class Trap(Exception):
@@ -42,6 +46,9 @@ class Trap(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, (str(self.directory),)
+
+    def has_run(self) -> bool:
+        return self.directory.is_dir()
 
 
 @pytest.fixture
@@ -60,16 +67,30 @@ def connector(directory: Path) -> Iterator[FileConnector]:
         yield connector
 
 
-# Who can write into a store can run code in its readers
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[int, Address]]:
+    """The process of a server for the network, and its address."""
+    with serving() as (process, address):
+        yield process.pid, address
+
+
+def test_each_test_is_named_in_the_page_and_the_reverse() -> None:
+    tests = {name for name in globals() if name.startswith("test_")}
+    page = (ROOT / "docs" / "security.md").read_text()
+    named = {word for word in page.split("`") if word.startswith("test_")}
+    assert named == tests - {"test_each_test_is_named_in_the_page_and_the_reverse"}
+
+
+# What is a pickle
 
 
 def test_a_value_runs_code_in_its_reader(
     connector: FileConnector, directory: Path, trap: Trap
 ) -> None:
     key = connector.new_key()
-    (directory / key.id).write_bytes(pickle.dumps(trap))  # by whoever may write there
+    (directory / key.id).write_bytes(pickle.dumps(trap))  # by somebody who may write there
     Store("store", connector).get(key)
-    assert trap.directory.is_dir()
+    assert trap.has_run()
 
 
 def test_a_value_runs_no_code_with_a_serializer_such_as_json(
@@ -79,7 +100,7 @@ def test_a_value_runs_no_code_with_a_serializer_such_as_json(
     (directory / key.id).write_bytes(pickle.dumps(trap))
     with pytest.raises(SerializationError):
         Store("store", connector, deserializer=json.loads).get(key)
-    assert not trap.directory.exists()
+    assert not trap.has_run()
 
 
 def test_an_exception_runs_code_in_its_reader_whatever_the_serializer(
@@ -92,22 +113,39 @@ def test_an_exception_runs_code_in_its_reader_whatever_the_serializer(
     future = store.future(str)
     future.set_exception(trap)
     assert isinstance(future.exception(), BrokenFutureError)
-    assert trap.directory.is_dir()
+    assert trap.has_run()
 
 
 def test_a_proxy_that_arrives_runs_code_before_it_is_used(trap: Trap) -> None:
     proxy: Proxy[str] = Proxy(lambda: "target")
-    object.__setattr__(proxy, "__factory__", trap)  # by whoever made its pickle
+    object.__setattr__(proxy, "__factory__", trap)  # by somebody who made its pickle
     arriving = pickle.dumps(proxy)
     with pytest.raises(TypeError, match="factory"):  # too late
         pickle.loads(arriving)
-    assert trap.directory.is_dir()
+    assert trap.has_run()
 
 
-def test_who_knows_the_key_can_run_code_in_the_server(trap: Trap) -> None:
-    with serving() as (_, address), Client(address, authkey=KEY) as client:
+def test_who_knows_the_key_can_run_code_in_the_server(
+    server: tuple[int, Address], trap: Trap
+) -> None:
+    with Client(server[1], authkey=KEY) as client:
         client.send(trap)
-        assert eventually(trap.directory.is_dir)
+        assert eventually(trap.has_run)
+
+
+def test_a_server_that_knows_the_key_can_run_code_in_its_clients(trap: Trap) -> None:
+    with multiprocessing.connection.Listener(("127.0.0.1", 0), authkey=KEY) as listener:
+
+        def answer() -> None:
+            with listener.accept() as client:
+                client.recv()
+                client.send(trap)
+
+        answering = in_thread(answer)
+        with contextlib.suppress(Exception):
+            ManagerConnector.connect(listener.address, KEY)
+        answering.result(LIMIT)
+    assert trap.has_run()
 
 
 # What the FileConnector does about it
@@ -132,7 +170,7 @@ def test_a_directory_to_which_others_may_write_is_refused(directory: Path, mode:
 def test_a_directory_that_belongs_to_somebody_else_is_refused(directory: Path) -> None:
     directory.mkdir(mode=0o700)
     os.chown(directory, 12345, -1)
-    with pytest.raises(ConnectorError, match="belongs to somebody else"):
+    with pytest.raises(ConnectorError, match="others may write"):
         FileConnector(directory)
 
 
@@ -145,12 +183,10 @@ def test_the_directory_is_looked_at_again_before_anything_is_read(
     directory.chmod(0o777)
     with pytest.raises(ConnectorError, match="others may write"):
         store.get(key)
-    assert not trap.directory.exists()
+    assert not trap.has_run()
 
 
-@pytest.mark.parametrize(
-    "name", ["../outside", "/etc/passwd", "..", "", "0" * 31 + "\0", "../store/" + "0" * 32]
-)
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "..", "", "../store/" + "0" * 32])
 def test_a_key_cannot_leave_the_directory(
     connector: FileConnector, tmp_path: Path, name: str
 ) -> None:
@@ -172,12 +208,21 @@ def test_a_key_cannot_leave_the_directory(
 # What the ManagerConnector does about it
 
 
-def test_the_server_listens_on_a_unix_socket_in_a_private_directory() -> None:
+def test_its_own_server_listens_on_a_unix_socket_in_a_private_directory() -> None:
     with ManagerConnector() as connector:
         address = Path(connector.config()["address"])
         assert address.is_socket()
         assert stat.S_IMODE(address.parent.stat().st_mode) == 0o700
         assert address.parent.stat().st_uid == os.geteuid()
+
+
+def test_its_own_server_listens_on_the_loopback_where_a_sockets_path_would_be_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ("long" * 25)).mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ("long" * 25)))
+    with ManagerConnector() as connector:
+        assert connector.config()["address"][0] == "127.0.0.1"
 
 
 @pytest.mark.parametrize("address", [(), (":0",)], ids=["no address", "a port"])
@@ -188,89 +233,99 @@ def test_a_server_for_the_network_listens_on_the_loopback_unless_told_otherwise(
         assert host == "127.0.0.1"
 
 
-def test_who_does_not_know_the_key_stays_outside() -> None:
-    with serving() as (_, address):
-        for another in (b"another key", KEY + b"!", KEY[:-1]):
-            with pytest.raises(ConnectorError, match="another authentication key"):
-                ManagerConnector.connect(address, another)
+def test_a_server_for_the_network_does_not_start_without_a_key() -> None:
+    refused = subprocess.run(
+        **python("-m", "connectors", "serve", authkey=None), capture_output=True, text=True
+    )
+    assert refused.returncode == 2
+    assert AUTHKEY_VARIABLE in refused.stderr
 
 
-def test_the_server_loads_no_pickle_before_the_client_has_proven_the_key(trap: Trap) -> None:
+def test_who_does_not_know_the_key_stays_outside(server: tuple[int, Address]) -> None:
+    for another in (b"another key", KEY + b"!", KEY[:-1]):
+        with pytest.raises(ConnectorError, match="authentication key"):
+            ManagerConnector.connect(server[1], another)
+
+
+def test_the_server_loads_no_pickle_before_the_client_has_proven_the_key(
+    server: tuple[int, Address], trap: Trap
+) -> None:
     message = pickle.dumps(trap)
-    with serving() as (_, address):
-        with socket.create_connection(address) as stranger, contextlib.suppress(OSError):
-            stranger.settimeout(LIMIT)
-            stranger.sendall(len(message).to_bytes(4, "big") + message)
-            while stranger.recv(1000):  # until the server hangs up
-                pass
-        with ManagerConnector.connect(address, KEY) as connector:
-            connector.put(b"value")
-    assert not trap.directory.exists()
+    with socket.create_connection(server[1]) as stranger, contextlib.suppress(OSError):
+        stranger.settimeout(LIMIT)
+        stranger.sendall(len(message).to_bytes(4, "big") + message)
+        while stranger.recv(1000):  # until the server hangs up
+            pass
+    with ManagerConnector.connect(server[1], KEY) as connector:
+        connector.put(b"value")
+    assert not trap.has_run()
 
 
 def test_the_client_loads_no_pickle_before_the_server_has_proven_the_key(trap: Trap) -> None:
-    message = pickle.dumps(trap)
+    message, over = pickle.dumps(trap), threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def impersonate() -> None:
             client, _ = listener.accept()
             with client, contextlib.suppress(OSError):
                 client.sendall(len(message).to_bytes(4, "big") + message)
-                client.recv(1000)
+                over.wait(LIMIT)
 
         impostor = in_thread(impersonate)
         with pytest.raises(ConnectorError):
             ManagerConnector.connect(listener.getsockname(), KEY)
+        over.set()
         impostor.result(LIMIT)
-    assert not trap.directory.exists()
+    assert not trap.has_run()
+
+
+def test_the_server_refuses_calls_of_anything_but_the_five_methods_of_its_memory(
+    server: tuple[int, Address],
+) -> None:
+    with Client(server[1], authkey=KEY) as client:
+        client.send((None, "debug_info", (), {}))
+        memory, _, _ = client.recv()[1].strip().partition(":")
+    with Client(server[1], authkey=KEY) as client:
+        client.send((None, "accept_connection", ("curious",), {}))
+        client.recv()
+        for method in "__init__", "__reduce__", "__class__", "__dict__", "__setattr__":
+            client.send((memory, method, (), {}))
+            kind, text = client.recv()
+            assert kind == "#TRACEBACK"
+            assert "is not in exposed=" in text
+            assert all(f"'{name}'" in text for name in ("get", "exists", "evict", "set", "wait"))
 
 
 @needs_proc
-def test_the_key_is_in_no_pickle_configuration_text_or_command_line(
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_key_is_in_no_pickle_text_or_command_line_nor_in_the_environment_of_its_own_server(
+    server: tuple[int, Address], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(AUTHKEY_VARIABLE, AUTHKEY)
-    process_key = bytes(multiprocessing.current_process().authkey)
-    before = children()
-    with ManagerConnector() as creator:
-        (server,) = children() - before
-        with ManagerConnector.connect(creator.config()["address"], KEY) as connected:
-            with pytest.raises(ConnectorError) as refusal:
-                ManagerConnector.connect(creator.config()["address"], KEY + b"!")
-            shown = [str(refusal.value).encode(), Path(f"/proc/{server}/cmdline").read_bytes()]
-            for connector in (creator, connected):
-                store = Store("store", connector)
-                future: Any = store.future()
-                shown.append(pickle.dumps((connector, store, future, future.proxy())))
-                shown.append(repr((connector, connector.config(), store, future)).encode())
-    for secret in (KEY, process_key):
-        for form in (secret, secret.hex().encode(), repr(secret)[2:-1].encode()):
+    monkeypatch.delenv(AUTHKEY_VARIABLE, raising=False)
+    shown = [Path(f"/proc/{server[0]}/cmdline").read_bytes()]
+    with (
+        opened("manager", tmp_path) as (own, _, own_server),
+        Store("connected", ManagerConnector.connect(server[1], KEY)) as connected,
+    ):
+        shown += [
+            Path(f"/proc/{own_server}/{file}").read_bytes() for file in ("cmdline", "environ")
+        ]
+        for store in own, connected:
+            things: Any = store.connector, store, (future := store.future(str)), future.proxy()
+            shown += [pickle.dumps(things), repr((things, store.connector.config())).encode()]
+        with pytest.raises(ConnectorError) as refusal:
+            ManagerConnector.connect(server[1], KEY + b"!")
+        shown.append(str(refusal.value).encode())
+    for secret in KEY, bytes(multiprocessing.current_process().authkey):
+        for form in secret, secret.hex().encode(), repr(secret)[2:-1].encode():
             assert not any(form in text for text in shown)
-
-
-def test_a_stranger_who_is_silent_is_disconnected() -> None:
-    # The limit is half a minute, which is long for a test: so the server gets another one.
-    program = "import connectors; connectors._PATIENCE = 1; connectors.main()"
-    with subprocess.Popen(
-        **python("-c", program, "serve"), stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout is not None
-        printed = re.search(r"127.0.0.1:(\d+)", server.stdout.readline())
-        assert printed
-        with socket.create_connection(("127.0.0.1", int(printed[1]))) as stranger:
-            stranger.settimeout(LIMIT)
-            assert stranger.recv(1000)  # the challenge, to which there will be no answer
-            with contextlib.suppress(ConnectionResetError):
-                assert stranger.recv(1000) == b""
-        server.send_signal(signal.SIGINT)
 
 
 # What they do not do
 
 
 @contextlib.contextmanager
-def overheard(server: tuple[str, int]) -> Iterator[tuple[tuple[str, int], bytearray]]:
-    """Passes one connection on to the server, and keeps all that travels over it."""
+def overheard(server: Address) -> Iterator[tuple[Address, bytearray]]:
+    """Passes connections on to the server, and keeps all that travels over them."""
     heard = bytearray()
 
     def pass_on(source: socket.socket, target: socket.socket) -> None:
@@ -280,21 +335,28 @@ def overheard(server: tuple[str, int]) -> Iterator[tuple[tuple[str, int], bytear
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
 
-    def connect_through() -> None:
-        client, _ = listener.accept()
+    def relay(client: socket.socket) -> None:
         with client, socket.create_connection(server) as behind:
             answers = in_thread(pass_on, behind, client)
             pass_on(client, behind)
             answers.result(LIMIT)
 
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                in_thread(relay, listener.accept()[0])
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        through = in_thread(connect_through)
+        accepting = in_thread(accept)
         yield listener.getsockname(), heard
-        through.result(LIMIT)
+        listener.shutdown(socket.SHUT_RDWR)  # which ends accept()
+        accepting.result(LIMIT)
 
 
-def test_values_travel_in_the_clear_over_the_network_and_the_key_does_not() -> None:
-    with serving() as (_, server), overheard(server) as (address, heard):
+def test_values_travel_in_the_clear_over_the_network_and_the_key_does_not(
+    server: tuple[int, Address],
+) -> None:
+    with overheard(server[1]) as (address, heard):
         with ManagerConnector.connect(address, KEY) as connector:
             connector.put(b"nothing that anybody should know")
         assert eventually(lambda: b"nothing that anybody should know" in heard)
@@ -302,27 +364,44 @@ def test_values_travel_in_the_clear_over_the_network_and_the_key_does_not() -> N
         assert b"CHALLENGE" in heard  # enough to try out keys that somebody might have chosen
 
 
-def test_a_client_can_evict_the_values_of_others() -> None:
-    with ManagerConnector() as owner:
+def test_a_client_can_evict_the_values_of_others(server: tuple[int, Address]) -> None:
+    connect = ManagerConnector.connect
+    with connect(server[1], KEY) as owner, connect(server[1], KEY) as other:
         key = owner.put(b"value")
-        with ManagerConnector.connect(owner.config()["address"]) as other:
-            other.evict(key)
+        other.evict(key)
         assert not owner.exists(key)
 
 
+def test_a_client_can_end_the_server() -> None:
+    with serving() as (process, address), Client(address, authkey=KEY) as client:
+        client.send((None, "shutdown", (), {}))
+        assert process.wait(LIMIT) == 0
+
+
 @needs_proc
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no such file")
-def test_the_user_can_read_the_key_in_the_environment_of_the_server(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_stranger_who_says_nothing_costs_the_server_a_thread_until_it_leaves(
+    server: tuple[int, Address],
 ) -> None:
-    monkeypatch.setenv(AUTHKEY_VARIABLE, AUTHKEY)
-    before = children()
-    with ManagerConnector() as connector:
-        connector.put(b"value")
-        (server,) = children() - before
-        environment = Path(f"/proc/{server}/environ")
-        assert KEY.hex().encode() in environment.read_bytes()
-        assert stat.S_IMODE(environment.stat().st_mode) == 0o400  # the user, and nobody else
+    def threads() -> int:
+        return open_files_and_threads(server[0])[1]
+
+    with ManagerConnector.connect(server[1], KEY) as connector:
+        before = threads()
+        with contextlib.ExitStack() as strangers:
+            for _ in range(10):
+                strangers.enter_context(socket.create_connection(server[1]))
+            assert eventually(lambda: threads() >= before + 10)
+            assert connector.get(connector.put(b"for a client")) == b"for a client"
+        assert eventually(lambda: threads() <= before)
+
+
+@needs_proc
+def test_the_user_can_read_the_key_in_the_environment_of_a_program_that_got_it_there(
+    server: tuple[int, Address],
+) -> None:
+    environment = Path(f"/proc/{server[0]}/environ")
+    assert KEY in environment.read_bytes()
+    assert stat.S_IMODE(environment.stat().st_mode) == 0o400  # the user, and nobody else
 
 
 def test_the_directories_above_are_not_looked_at(tmp_path: Path) -> None:
