@@ -1,176 +1,73 @@
-"""How often a large value is copied, and that each consumer has memory of its own."""
+"""A copy works under any name, and copies work together: what they share is no code of theirs."""
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
-import os
-import pickle
-import resource
-import sys
-import tracemalloc
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+import json
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from conformance import LIMIT, in_thread
+from support import AUTHKEY, AUTHKEY_VARIABLE, ROOT, python
 
-from connectors import Connector, ConnectorError, FileConnector, LocalConnector, ManagerConnector
-from proxyfuture import ProxyFuture, SerializationError, Store
+from connectors import FileConnector, ManagerConnector
 
-T = TypeVar("T")
+# A program of somebody who copied `connectors` under the name of its first argument. It waits for
+# one key, and sets another.
+PROGRAM = """
+import importlib, json, sys
 
-SIZE = 10_000_000  # bytes
+module, connector_type, key_type, config, first, second = sys.argv[1:]
+copied = importlib.import_module(module)
+connector = getattr(copied, connector_type).from_config(json.loads(config))
+key_of = getattr(copied, key_type)
+connector.set(key_of(second), connector.wait(key_of(first), 20).upper())
+"""
 
-
-class Array:
-    """Lends its memory to pickle, as the arrays of NumPy do."""
-
-    def __init__(self, memory: Any) -> None:
-        self.memory = memoryview(memory)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return Array, (pickle.PickleBuffer(self.memory),)
-
-
-class Text(bytearray):
-    """Looks at the memory it is rebuilt from, as the example in pickle's documentation does."""
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return Text.rebuilt, (pickle.PickleBuffer(self),)
-
-    @classmethod
-    def rebuilt(cls, buffer: Any) -> Text:
-        owner: Any = memoryview(buffer).obj
-        return owner if type(owner) is cls else cls(owner)
+NAMES = ["another_name", "package.within.connectors"]
 
 
-@pytest.fixture(params=["local", "file", "manager"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """A store without a cache: each get brings the value anew."""
-    connectors: dict[str, Callable[[], Connector[Any]]] = {
-        "local": LocalConnector,
-        "file": lambda: FileConnector(tmp_path / "values"),
-        "manager": ManagerConnector,
-    }
-    connector = connectors[request.param]()
-    with Store("store", connector, cache_size=0) as store:
-        yield store
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("copies")
+    for name in NAMES:
+        file = folder.joinpath(*name.split(".")).with_suffix(".py")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text((ROOT / "connectors.py").read_text())
+    (folder / "program.py").write_text(PROGRAM)
+    return folder
 
 
-def memory_for(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
-    """Returns what `function` returns, and how much memory it needed at once, by `SIZE`.
-
-    Counted is what Python allocates. Mapped memory of the operating system is not.
-    """
-    tracemalloc.start()
-    try:
-        result = function(*arguments)
-        return result, tracemalloc.get_traced_memory()[1] / SIZE
-    finally:
-        tracemalloc.stop()
+@pytest.fixture(params=[ManagerConnector, FileConnector], ids=lambda kind: kind.__name__)
+def connector(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
+    monkeypatch.setenv(AUTHKEY_VARIABLE, AUTHKEY)
+    arguments = [tmp_path / "values"] if request.param is FileConnector else []
+    with request.param(*arguments) as connector:
+        yield connector
 
 
-@pytest.mark.parametrize("size", [0, 1, 100, 100_000, SIZE])
-def test_an_array_arrives_in_memory_that_its_consumer_may_change(store: Store, size: int) -> None:
-    key = store.put(Array(bytearray(size)))
-    first = store.get(key)
-    assert first.memory.nbytes == size
-    first.memory[:] = b"x" * size
-    assert store.get(key).memory == bytes(size)
-
-
-def test_an_array_that_its_producer_may_not_change_arrives_as_such(store: Store) -> None:
-    array = store.get(store.put(Array(b"constant")))
-    assert (array.memory, array.memory.readonly) == (b"constant", True)
-
-
-@pytest.mark.parametrize("size", [0, 11, 100_000])
-def test_a_buffer_is_its_own_memory_and_not_a_part_of_other(store: Store, size: int) -> None:
-    assert store.get(store.put([Text(b"x" * size), Text(b"y")])) == [b"x" * size, b"y"]
-
-
-def test_arrays_within_a_value_arrive_with_the_rest(store: Store) -> None:
-    sizes = [0, 1, 15, 16, 17, 0, 70_000, 3]
-    value = {"arrays": [Array(bytearray([number]) * size) for number, size in enumerate(sizes)]}
-    arrived = store.get(store.put(value))
-    assert [array.memory for array in arrived["arrays"]] == [
-        bytes([number]) * size for number, size in enumerate(sizes)
-    ]
-
-
-@pytest.mark.parametrize("size", [8, 80_000])
-def test_an_array_begins_where_the_processor_likes_it_to(store: Store, size: int) -> None:
-    arrays = store.get(store.put([Array(bytearray(3)), Array(bytearray(size))]))
-    for array in arrays:
-        content = (ctypes.c_char * array.memory.nbytes).from_buffer(array.memory)
-        assert ctypes.addressof(content) % 16 == 0
-
-
-def test_an_array_arrives_as_the_result_of_a_future(store: Store) -> None:
-    future: ProxyFuture[Array] = store.future(Array)
-    proxy = future.proxy()
-    future.set_result(Array(bytearray(b"result")))
-    assert bytes(proxy.memory) == b"result"
-
-
-def test_an_array_with_gaps_is_refused_as_pickle_refuses_it(store: Store) -> None:
-    with pytest.raises(SerializationError, match="non-contiguous"):
-        store.put(Array(memoryview(bytearray(10))[::2]))
-
-
-@pytest.mark.parametrize("lost", [1, 16, 50, 120, 140])
-def test_an_array_that_is_truncated_is_an_error(tmp_path: Path, lost: int) -> None:
-    with Store("store", FileConnector(tmp_path / "values")) as store:
-        key = store.put([Array(bytearray(30)), Array(bytearray(100))])
-        file = tmp_path / "values" / key.id
-        file.write_bytes(file.read_bytes()[:-lost])
-        with pytest.raises(SerializationError, match="damaged"):
-            store.get(key)
-
-
-def test_serializing_an_array_copies_it_once() -> None:
-    # And nothing else does, since a file or the server's memory is not Python's.
-    with Store("store", ManagerConnector(), cache_size=0) as store:
-        _, memory = memory_for(store.put, Array(bytearray(SIZE)))
-    assert 1 <= memory < 1.1
-
-
-@pytest.mark.parametrize(
-    ("store", "copies"),
-    [("local", 1), ("file", 1), ("manager", 0 if sys.version_info >= (3, 13) else 1)],
-    indirect=["store"],
-)
-def test_an_array_is_copied_into_the_memory_of_its_consumer_and_no_further(
-    store: Store, copies: int
+@pytest.mark.parametrize("name", NAMES)
+def test_programs_with_copies_under_other_names_share_values(
+    connector: Any, copies: Path, name: str
 ) -> None:
-    key = store.put(Array(bytearray(SIZE)))
-    array, memory = memory_for(store.get, key)
-    assert array.memory.nbytes == SIZE
-    assert copies <= memory < copies + 0.1
+    first, second = connector.new_key(), connector.new_key()
+    types = type(connector).__name__, type(first).__name__
+    program = python("program.py", name, *types, json.dumps(connector.config()), *first, *second)
+    waiter = in_thread(connector.wait, second, LIMIT)
+    with subprocess.Popen(**{**program, "cwd": copies}) as process:
+        connector.set(first, b"value")
+        assert process.wait(LIMIT) == 0
+    assert waiter.result(LIMIT) == b"VALUE"
 
 
-def test_what_the_manager_hands_over_outlives_the_value_and_the_server() -> None:
-    with Store("store", ManagerConnector()) as store:
-        key = store.put(Array(bytearray(b"x") * SIZE))
-        array = store.get(key)
-        store.evict(key)
-    with pytest.raises(ConnectorError):
-        store.get(key)
-    assert bytes(array.memory[-3:]) == b"xxx"
-
-
-def arrays_held_with_few_open_files(count: int) -> int:
-    """Returns how many arrays a process can hold that may open hardly more files."""
-    with Store("store", ManagerConnector(), cache_size=0) as store:
-        key = store.put(Array(bytearray(100_000)))
-        open_files = len(os.listdir("/dev/fd"))
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (open_files + 10, most))
-        return len([store.get(key) for _ in range(count)])
-
-
-def test_a_process_can_hold_more_arrays_than_it_may_open_files() -> None:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        assert process.submit(arrays_held_with_few_open_files, 100).result(60) == 100
+@pytest.mark.parametrize("name", NAMES)
+def test_a_copy_under_another_name_starts_its_server(copies: Path, name: str) -> None:
+    program = f"import {name} as copied; print(copied.ManagerConnector().put(b'value'))"
+    done = subprocess.run(
+        **{**python("-c", program), "cwd": copies}, capture_output=True, text=True, timeout=LIMIT
+    )
+    assert (done.stdout[:11], done.stderr) == ("ManagerKey(", "")

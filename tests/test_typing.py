@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from support import ROOT
 
-ROOT = Path(__file__).parent.parent
 USER_PROGRAM = ROOT / "tests" / "typing" / "user_program.py"
 
-pytestmark = pytest.mark.timeout(600)  # they build, and install what pip has to fetch
+# They build, and install what pip has to fetch.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def run(*command: object, folder: Path) -> str:

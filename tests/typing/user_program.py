@@ -6,7 +6,6 @@ noticed, for mypy complains about one that is not needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Self, assert_type
@@ -151,12 +150,6 @@ class DictConnector:
 
     def evict(self, key: int) -> None:
         del self.values[key]
-
-    def put_batch(self, objs: Sequence[BytesLike]) -> list[int]:
-        return [self.put(obj) for obj in objs]
-
-    def get_batch(self, keys: Sequence[int]) -> list[BytesLike | None]:
-        return [self.get(key) for key in keys]
 
     def config(self) -> dict[str, Any]:
         return {}
