@@ -12,12 +12,13 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from unittest import mock
 
 import pytest
+from conformance import another_process
 from support import AUTHKEY_VARIABLE, children, command, eventually
 
 # Seconds for what is ending anyway: a server looks twice a second whether its creator lives.
@@ -56,6 +57,13 @@ def exceptions_pickle_as_python_has_it() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Callable[..., Any]]:
+    """Calls a function in another process, which is a daemon and has one thread."""
+    with another_process() as call:
+        yield call
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nothing_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Gives the tests a temporary directory of their own, and looks around when they are done.
@@ -83,7 +91,9 @@ def nothing_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def left_behind(directory: str) -> list[str]:
     """Returns a sentence for each kind of thing that is there still."""
-    commands = [f"{child} ({command(child) or 'ended, but not waited for'})" for child in children()]
+    commands = [
+        f"{child} ({command(child) or 'ended, but not waited for'})" for child in children()
+    ]
     kinds = {
         "child processes": [c for c in commands if not any(name in c for name in SERVANTS)],
         "temporary files": [str(path) for path in Path(directory).iterdir()],

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
-import os
 import pickle
-import signal
 import sys
-import threading
 import time
 import tracemalloc
 import weakref
@@ -17,6 +13,7 @@ from typing import Any
 
 import pytest
 from conformance import LIMIT, SETTLING, in_thread
+from support import in_forked_child, needs_fork
 
 from connectors import ConnectorError, LocalConnector, LocalKey
 
@@ -37,75 +34,57 @@ def connector() -> Iterator[LocalConnector]:
         yield connector
 
 
-def call_in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls a function in a process with one thread, which can be forked without a warning."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply_async(function, arguments).get(LIMIT)
-
-
 # In another process
 
 
-def complaints(connector: LocalConnector, key: LocalKey) -> list[str]:
-    """Returns what each use of the connector raises, here where it cannot be used."""
-    texts = []
+def names_the_remedy(connector: LocalConnector, key: LocalKey) -> bool:
+    """Tells whether each use of the connector, here where it cannot be used, says what would do."""
     for use in USES:
-        with pytest.raises(ConnectorError) as caught:
+        with pytest.raises(ConnectorError, match=r"(?s)ManagerConnector.*FileConnector"):
             use(connector, key)
-        texts.append(str(caught.value))
-    return texts
+    return True
 
 
-def complaints_after_fork(waiting: bool, working: bool) -> list[str]:
+def forked_children_are_told(others: str) -> bool:
     connector, unset = LocalConnector(), LocalKey("0" * 32)
-    if waiting:
+    if others == "wait":
         in_thread(connector.wait, unset)
         time.sleep(SETTLING)
-    if working:  # so that at some fork the child inherits a lock that nobody will release
+    if others == "work":  # so that at some fork the child inherits a lock that nobody will release
         for _ in range(2):
-            in_thread(work_for_ever, connector)
-    return [text for _ in range(20) for text in in_forked_child(complaints, connector, unset)]
+            in_thread(work_until_closed, connector)
+    with connector:
+        return all([in_forked_child(names_the_remedy, connector, unset) for _ in range(10)])
 
 
-def work_for_ever(connector: LocalConnector) -> None:
+def work_until_closed(connector: LocalConnector) -> None:
     while True:
         connector.evict(connector.put(b"value"))
 
 
-def in_forked_child(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls a function in a forked child, and returns what it returned there."""
-    readable, writable = os.pipe()
-    if os.fork() == 0:
-        signal.alarm(int(LIMIT))  # ends the child, should it block
-        try:
-            os.write(writable, pickle.dumps(function(*arguments)))
-        finally:
-            os._exit(0)  # the child must not go on with the parent's work
-    os.close(writable)
-    with open(readable, "rb") as pipe:
-        answer: Any = pickle.load(pipe)
-    os.wait()
-    return answer
-
-
-@pytest.mark.parametrize("waiting", [False, True], ids=["", "another-thread-waits"])
-@pytest.mark.parametrize("working", [False, True], ids=["", "other-threads-work"])
-def test_every_use_after_a_fork_names_the_connectors_that_would_work(
-    waiting: bool, working: bool
+@needs_fork
+@pytest.mark.parametrize("others", ["do nothing", "wait", "work"])
+def test_after_a_fork_every_use_names_the_connectors_that_would_do_whatever_other_threads_do(
+    elsewhere: Callable[..., Any], others: str
 ) -> None:
-    texts = call_in_new_process(complaints_after_fork, waiting, working)
-    assert len(texts) == 20 * len(USES)
-    assert all("FileConnector" in text and "ManagerConnector" in text for text in texts)
+    assert elsewhere(forked_children_are_told, others)
 
 
-def test_every_use_of_a_pickled_copy_elsewhere_names_the_connectors_that_would_work(
-    connector: LocalConnector,
+def test_a_pickled_copy_elsewhere_names_the_connectors_that_would_do(
+    connector: LocalConnector, elsewhere: Callable[..., Any]
 ) -> None:
-    texts = call_in_new_process(complaints, connector, connector.put(b"value"))
-    assert all("FileConnector" in text and "ManagerConnector" in text for text in texts)
+    assert elsewhere(names_the_remedy, connector, connector.put(b"value"))
 
 
-def value_after_child_closed() -> tuple[bytes | None, bytes | None]:
+def test_a_pickled_copy_elsewhere_can_be_looked_at_and_closed(
+    connector: LocalConnector, elsewhere: Callable[..., Any]
+) -> None:
+    assert elsewhere(repr, connector) == repr(connector)
+    elsewhere(LocalConnector.close, connector)
+    assert connector.put(b"value")
+
+
+def values_after_child_closed() -> tuple[bytes | None, bytes | None]:
     connector = LocalConnector()
     key, unset = connector.put(b"value"), connector.new_key()
     waiter = in_thread(connector.wait, unset)
@@ -115,14 +94,11 @@ def value_after_child_closed() -> tuple[bytes | None, bytes | None]:
     return connector.get(key), waiter.result(LIMIT)
 
 
-def test_a_forked_child_that_closes_it_leaves_the_parent_alone() -> None:
-    assert call_in_new_process(value_after_child_closed) == (b"value", b"awaited")
-
-
-def test_a_pickled_copy_elsewhere_can_be_looked_at_and_closed(connector: LocalConnector) -> None:
-    assert "LocalConnector" in call_in_new_process(repr, connector)
-    call_in_new_process(LocalConnector.close, connector)
-    assert connector.put(b"value")
+@needs_fork
+def test_a_forked_child_that_closes_it_leaves_the_parent_alone(
+    elsewhere: Callable[..., Any],
+) -> None:
+    assert elsewhere(values_after_child_closed) == (b"value", b"awaited")
 
 
 # In this process
@@ -154,27 +130,25 @@ def test_a_connector_that_nobody_holds_is_gone_with_its_values() -> None:
     assert gone() is None
 
 
-def test_abandoned_waits_leave_nothing_behind(connector: LocalConnector) -> None:
-    def abandon(times: int) -> None:
+def test_waits_given_up_and_evicted_values_leave_nothing_behind(connector: LocalConnector) -> None:
+    awaited = connector.new_key()
+    waiter = in_thread(connector.wait, awaited)
+
+    def use(times: int) -> int:
+        """Returns how many bytes of memory are in use then."""
         for _ in range(times):
-            assert connector.wait(connector.new_key(), 0) is None
+            assert connector.wait(connector.new_key(), 0) is connector.wait(awaited, 0) is None
+            connector.evict(connector.put(bytearray(1000)))
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
 
-    assert memory_growth(abandon) < 50_000
-
-
-def test_abandoned_waits_for_a_key_that_others_wait_for_leave_nothing_behind(
-    connector: LocalConnector,
-) -> None:
-    key = connector.new_key()
-    waiter = in_thread(connector.wait, key)
-    time.sleep(SETTLING)
-
-    def abandon(times: int) -> None:
-        for _ in range(times):
-            assert connector.wait(key, 0) is None
-
-    assert memory_growth(abandon) < 50_000
-    connector.set(key, b"value")
+    tracemalloc.start()
+    try:
+        before = use(100)  # what is made only once is no growth
+        assert use(1000) - before < 50_000
+    finally:
+        tracemalloc.stop()
+    connector.set(awaited, b"value")
     assert waiter.result(LIMIT) == b"value"
 
 
@@ -200,53 +174,3 @@ def test_a_finalizer_may_set_a_value_at_any_moment(connector: LocalConnector) ->
     in_thread(use_connector).result(LIMIT)
     assert len(keys) > 20
     assert all(connector.exists(key) for key in keys)
-
-
-def test_evicted_values_leave_nothing_behind(connector: LocalConnector) -> None:
-    def evict(times: int) -> None:
-        for _ in range(times):
-            connector.evict(connector.put(bytearray(1000)))
-
-    assert memory_growth(evict) < 50_000
-
-
-def memory_growth(work: Callable[[int], None]) -> int:
-    """Returns how many bytes more are in use after 2,000 times."""
-    work(100)  # what is only made once is no growth
-    gc.collect()
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        work(2_000)
-        gc.collect()
-        after, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    return after - before
-
-
-@pytest.fixture
-def frequent_switches() -> Iterator[None]:
-    """Lets threads run in turn so often that a race between them is likely to be lost."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.usefixtures("frequent_switches")
-def test_threads_may_close_it_at_the_same_time() -> None:
-    for _ in range(500):
-        connector = LocalConnector()
-        waiters = [in_thread(connector.wait, connector.new_key()) for _ in range(2)]
-        start = threading.Barrier(4)
-
-        def close(connector: LocalConnector = connector, start: threading.Barrier = start) -> None:
-            start.wait(LIMIT)
-            connector.close()
-
-        for closer in [in_thread(close) for _ in range(4)]:
-            closer.result(LIMIT)
-        for waiter in waiters:
-            with pytest.raises(ConnectorError):
-                waiter.result(LIMIT)
