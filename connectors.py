@@ -35,7 +35,7 @@ from multiprocessing import AuthenticationError, current_process, managers
 from multiprocessing.connection import Client, Listener
 from multiprocessing.managers import BaseManager, BaseProxy, RemoteError, Server
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import IO, Any, NamedTuple, Protocol, Self, TypeVar, cast, runtime_checkable
 from weakref import WeakValueDictionary, finalize
 
 T = TypeVar("T")
@@ -268,7 +268,7 @@ class _Memory:
     """The values by their keys' ids, and the waiters for those to come."""
 
     def __init__(self) -> None:
-        # Reentrant, since a finalizer may run, and set a key, while its thread holds the lock.
+        # Reentrant, since Python may collect garbage at any time, and a finalizer may set a key.
         self._lock = threading.RLock()
         self._values: dict[str, bytes] = {}
         self._waiters: dict[str, set[SimpleQueue[bytes]]] = {}
@@ -299,7 +299,7 @@ class _Memory:
         with self._lock:
             self._waiters.setdefault(key_id, set()).add(waiter)
         try:
-            # In this order: a value that is not there yet will find the waiter.
+            # It looks when it is listed as a waiter. So no value can come between.
             value = self._values.get(key_id)
             return waiter.get(timeout=seconds) if value is None else value
         except Empty:
@@ -417,7 +417,7 @@ class ManagerConnector(_Base[ManagerKey]):
             raise ValueError("authkey must not be empty: everybody knows that key.")
         connector = cls(_check_address(address))  # checked, since None would start a server
         connector._authkey = authkey
-        connector._call("exists", "")
+        connector._call("exists", "")  # Is anybody there?
         return connector
 
     def config(self) -> dict[str, Any]:
@@ -462,15 +462,14 @@ class _MemoryProxy(BaseProxy):
     frozen would block it for ever. So here, a call that fails drops its connection.
     """
 
-    _exposed_ = "get", "exists", "evict", "set", "wait"
-    _id: str  # of the memory, in its server
-    _connect: Callable[[], None]  # sets _tls.connection
+    _exposed_ = "get", "exists", "evict", "set", "wait"  # all that a client may call
+    _id: str  # BaseProxy's name of the memory in the server
+    _connect: Callable[[], None]  # BaseProxy's method that sets _tls.connection
     is_broken = False
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        # "Thread-local storage" of its own, so that the connections in it end with this proxy.
-        self._tls: Any = threading.local()
+        self._tls: Any = threading.local()  # not BaseProxy's, whose connections outlive this proxy
 
     def __getattr__(self, method: str) -> Any:
         if method in self._exposed_:
@@ -506,13 +505,13 @@ class _MemoryProxy(BaseProxy):
 
     def _make_connection(self) -> Any:
         self._connect()
-        return self._tls.connection
+        return self._tls.connection  # of the thread that makes it, for the one that will use it
 
 
 class _MemoryManager(BaseManager):
     """At the server's end, holds a memory; at the client's end, makes a proxy of it."""
 
-    memory: Callable[[], _MemoryProxy]
+    memory: Callable[[], _MemoryProxy]  # defined by `register`, below
 
     def __init__(self, address: Address | None, authkey: bytes) -> None:
         is_ipv6 = isinstance(address, tuple) and ":" in address[0]
@@ -520,7 +519,7 @@ class _MemoryManager(BaseManager):
 
     def make_server(self) -> Server:
         server = self.get_server()
-        server.create(cast(Any, None), "memory")  # it stays, whatever clients do
+        server.create(cast(Any, None), "memory")  # as if for a client: so there is always a user
         return server
 
     def open_memory(self) -> _MemoryProxy:
@@ -531,7 +530,8 @@ class _MemoryManager(BaseManager):
 # Cached: the same memory for all clients.
 _MemoryManager.register("memory", functools.cache(_Memory), _MemoryProxy)
 
-# The library takes (host, port) for an IPv4 address, unless it is told otherwise like this.
+# The library takes (host, port) for an IPv4 address. Its only way to be told otherwise is another
+# "serializer", which is a pair of classes for the two ends of a connection.
 managers.listener_client["ipv6"] = (  # type: ignore[attr-defined]  # typeshed lacks it
     functools.partial(Listener, family="AF_INET6"),
     functools.partial(Client, family="AF_INET6"),
@@ -560,21 +560,20 @@ def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], Address]:
             "frozen program or a zip application, or sys.executable is not known. Run `python -m "
             "connectors serve HOST:PORT` elsewhere, and use ManagerConnector.connect()."
         )
-    # A new interpreter, since a fork would hold our files and locks. It runs this file alone.
+    # A new interpreter, since a fork would hold our files and locks. It runs this file alone, -I -S
+    # without the user's settings and packages.
     command = [sys.executable, "-I", "-S", __file__, "serve", "--for-creator"]
-    pipe = subprocess.PIPE
     try:
-        server = subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0)
-        with contextlib.ExitStack() as undo:
-            undo.callback(server.communicate)
-            undo.callback(server.kill)
-            assert server.stdin and server.stdout  # for mypy: they are pipes
-            pickle.dump(authkey, server.stdin)
-            address: Address = pickle.load(server.stdout)
-            undo.pop_all()
+        server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        try:
+            pickle.dump(authkey, cast(IO[bytes], server.stdin))
+            return server, pickle.load(cast(IO[bytes], server.stdout))
+        except BaseException:  # Ctrl-C, for instance
+            server.kill()
+            server.communicate()
+            raise
     except (OSError, EOFError) as error:
         raise ConnectorError(f"The server process did not start: {error!r}.") from error
-    return server, address
 
 
 def _stop_server(server: subprocess.Popen[bytes], creator: int) -> None:
@@ -714,13 +713,14 @@ def _serve_creator() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     pickle.dump(server.address, sys.stdout.buffer)
     sys.stdout.buffer.flush()
-    # Two signs of its death: our standard input ends, unless another child of it holds that open;
-    # and we get another parent.
-    listener = threading.Thread(target=os.read, args=(0, 1), daemon=True)
-    listener.start()
-    while listener.is_alive() and os.getppid() == creator:
-        listener.join(0.5)
-    # The consumer that closed the store had its value. Its producer may still wait for an answer.
+    # Two signs of its end: something to read, or nothing any more, on our standard input; and, as
+    # another child of it may hold that open, another parent for this process.
+    reader = threading.Thread(target=os.read, args=(0, 1), daemon=True)
+    reader.start()
+    while reader.is_alive() and os.getppid() == creator:
+        reader.join(0.5)
+    # Not at once: a consumer may close the store as soon as it has its value, and the producer of
+    # that still waits for the answer to its `set`.
     time.sleep(0.2)
 
 

@@ -130,7 +130,8 @@ class Store:
         # Asked once, since isinstance() with a protocol looks for every method.
         self._is_deferrable = isinstance(connector, DeferrableConnector)
         self._is_waitable = isinstance(connector, WaitableConnector)
-        self._identity = _identify(*self.__reduce__()[1])
+        _, configuration = self.__reduce__()
+        self._identity = _identify(*configuration)
         _stores.setdefault(self._identity, self)
 
     def future(self, target_type: type[T] | None = None) -> ProxyFuture[T]:
@@ -242,7 +243,7 @@ class Store:
             else:
                 data = poll(lambda: self.connector.get(key), min(left, 1))
             outcome = self._load(key, data)
-            if outcome is None and left <= 1:
+            if outcome is None and left <= 1:  # all that was left has passed
                 raise TimeoutError(f"Within {timeout} seconds, nothing was set under {key}.")
         return outcome
 
