@@ -167,7 +167,7 @@ OwnKeyT = TypeVar("OwnKeyT", LocalKey, ManagerKey, FileKey)
 
 
 class _Base(WaitableConnector[OwnKeyT]):
-    """A connector around a medium, which has `get`, `exists`, `evict`, `set` and `wait`.
+    """A connector around a medium, whose `get`, `exists`, `evict`, `set` and `wait` it calls.
 
     A medium knows the ids of keys, and nothing of wrong keys, of long waits or of closing.
     """
@@ -189,6 +189,7 @@ class _Base(WaitableConnector[OwnKeyT]):
         try:
             yield
         except (AuthenticationError, AssertionError, EOFError, OSError, ValueError) as error:
+            # AssertionError: what a server of another kind leads to, before Python 3.12.
             self._check_open()  # another thread may have closed it just now
             raise ConnectorError(f"{self!r} cannot be used: {error!r}. {self._remedy}") from error
 
@@ -218,12 +219,12 @@ class _Base(WaitableConnector[OwnKeyT]):
         if not self._call("set", key_id, bytes(obj)):  # which is no copy, if it is bytes already
             raise AlreadySetError(f"{key} is set already, and can be set only once.")
 
-    def wait(self, key: OwnKeyT, timeout: float | None = None) -> bytes | None:
+    def wait(self, key: OwnKeyT, timeout: float | None = None) -> BytesLike | None:
         left = checked_timeout(timeout)
         end = time.monotonic() + left
         while True:
             # A row of short waits. Before each, a close() is noticed; and a consumer that was
-            # killed meanwhile has cost a server no more than that.
+            # killed meanwhile costs a server no more than that.
             value: bytes | None = self._call("wait", self._check_key(key), min(left, _SHORT_WAIT))
             if value is not None or left <= _SHORT_WAIT:
                 return value
@@ -313,10 +314,7 @@ class _Memory:
 
 
 class LocalConnector(_Base[LocalKey]):
-    """Keeps values in this process's memory, for its threads.
-
-    A copy in another process has no memory to share, and raises `ConnectorError`.
-    """
+    """Keeps values in this process's memory, for its threads. Elsewhere it raises an error."""
 
     _key_type = LocalKey
 
@@ -407,8 +405,7 @@ class ManagerConnector(_Base[ManagerKey]):
                 found as the class tells.
 
         Raises:
-            TypeError: `authkey` is not bytes.
-            ValueError: `address` is not an address, or `authkey` is empty.
+            TypeError, ValueError: `address` is not an address, or `authkey` not bytes, or empty.
             ConnectorError: Nobody answers at the address, or the key is not the server's.
         """
         if not isinstance(authkey, bytes | None):
@@ -509,7 +506,11 @@ class _MemoryProxy(BaseProxy):
 
 
 class _MemoryManager(BaseManager):
-    """At the server's end, holds a memory; at the client's end, makes a proxy of it."""
+    """At the server's end, holds a memory; at the client's end, makes a proxy of it.
+
+    The library gives each connection a thread in the server, which calls the memory there. So the
+    thread of a setter wakes that of a waiter, in `_Memory.set`, and each sends its answer home.
+    """
 
     memory: Callable[[], _MemoryProxy]  # defined by `register`, below
 
@@ -580,6 +581,7 @@ def _stop_server(server: subprocess.Popen[bytes], creator: int) -> None:
     if os.getpid() != creator:  # a forked child of it, which has a copy of everything
         return
     try:
+        # To close its standard input is not enough: other children may hold that open, too.
         server.communicate(b"end", _PATIENCE)
     except subprocess.TimeoutExpired:  # it is frozen
         server.kill()
@@ -618,6 +620,9 @@ class FileConnector(_Base[FileKey]):
                 os.mkdir(self._store_dir, mode=0o700)
                 self._creator = os.getpid()
             self._get_medium()
+
+    def wait(self, key: FileKey, timeout: float | None = None) -> BytesLike | None:
+        return poll(lambda: self.get(key), timeout)
 
     def config(self) -> dict[str, Any]:
         return {"store_dir": self._store_dir}
@@ -684,9 +689,6 @@ class _Directory(NamedTuple):
             # A consumer that has the value may have removed the directory by now.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(aside)
-
-    def wait(self, key_id: str, seconds: float) -> BytesLike | None:
-        return poll(lambda: self.get(key_id), seconds)
 
     def remove(self) -> None:
         own = re.compile(r"[0-9a-f]{32}(\.\w+\.partial)?")

@@ -57,8 +57,7 @@ T = TypeVar("T")
 _logger = logging.getLogger("proxyfuture")
 _SILENT_SECONDS = 30.0  # a consumer that waits for longer says so
 
-# How the names begin for which only observers ask: IPython, which shows values, and Dask, which
-# asks each argument of a task for methods of its own. They should not wait for a target.
+# How names begin for which only observers ask: IPython, or Dask of each argument of a task.
 _OBSERVERS = "_ipython_", "_repr_", "__dask_"
 
 
@@ -179,6 +178,7 @@ class Store:
             SerializationError: What is stored cannot be deserialized.
             BaseException: The exception that was set there instead of a result.
         """
+        # In one expression: a variable for the outcome would be in the traceback of its error.
         return (
             self._recall(key) or self._load(key, self.connector.get(key)) or _Outcome(default)
         ).unwrap()
@@ -219,16 +219,13 @@ class Store:
     ) -> _Outcome:
         """Returns what `key` holds, as soon as it is set. This is where a consumer blocks.
 
-        It waits a second at a time, and looks whether the store was closed or the `follower`
-        cancelled. Once, it says that it takes long.
+        After half a minute, it says that it takes long. It looks once a second whether a `follower`,
+        if it waits for one, was cancelled.
         """
         start, is_reported = time.monotonic(), False
+        step = _SILENT_SECONDS if follower is None else 1.0
         outcome = self._recall(key)
         while outcome is None:
-            if self._is_closed:
-                raise ConnectorError(f"{self!r} was closed. Nobody can wait for {key} any more.")
-            if follower is not None and follower.cancelled():
-                raise CancelledError
             waited = time.monotonic() - start
             if waited >= _SILENT_SECONDS and not is_reported:
                 is_reported = True
@@ -238,14 +235,23 @@ class Store:
                     *(key, self, waited),
                 )
             left = max(timeout - waited, 0)
-            if self._is_waitable:
-                data = cast(WaitableConnector[Any], self.connector).wait(key, min(left, 1))
-            else:
-                data = poll(lambda: self.connector.get(key), min(left, 1))
-            outcome = self._load(key, data)
-            if outcome is None and left <= 1:  # all that was left has passed
+            outcome = self._load(key, self._wait_once(key, min(left, step)))
+            if outcome is None and left <= step:  # all that was left has passed
                 raise TimeoutError(f"Within {timeout} seconds, nothing was set under {key}.")
+            if follower is not None and follower.cancelled():
+                raise CancelledError
         return outcome
+
+    def _wait_once(self, key: Any, seconds: float) -> BytesLike | None:
+        if self._is_waitable:
+            return cast(WaitableConnector[Any], self.connector).wait(key, seconds)
+
+        def attempt() -> BytesLike | None:
+            if self._is_closed:
+                raise ConnectorError(f"{self!r} was closed. Nobody can wait for {key} any more.")
+            return self.connector.get(key)
+
+        return poll(attempt, seconds)
 
     def _recall(self, key: Any) -> _Outcome | None:
         # Without a lock, since each step is atomic. TypeError: it is no key; fetching will tell.
@@ -290,7 +296,7 @@ class Store:
 
 
 # The stores of this process, by their configurations, as long as somebody holds them; and the
-# latest that arrived in a pickle, since the next pickle may need one again.
+# latest that were opened for a pickle, since the next pickle may need one again.
 _stores: WeakValueDictionary[object, Store] = WeakValueDictionary()
 _latest_stores: deque[Store] = deque(maxlen=4)
 
