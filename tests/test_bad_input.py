@@ -17,6 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import InvalidStateError
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
@@ -37,8 +38,8 @@ class Scene:
         self.directory = directory
         self.cleanup = cleanup
         self.local: Any = connectors.LocalConnector()
-        self.file: Any = cleanup.enter_context(connectors.FileConnector(directory / "values"))
-        self.manager: Any = cleanup.enter_context(connectors.ManagerConnector())
+        self.file: Any = cleanup.enter_context(open_directory(directory / "values"))
+        self.manager: Any = cleanup.enter_context(open_manager())
         self.store: Any = proxyfuture.Store("store", self.local)
         self.key: Any = self.store.put("stored")
         self.future: Any = self.store.future()
@@ -57,15 +58,11 @@ class Scene:
         bound.bind(("127.0.0.1", 0))
         return bound.getsockname()
 
-    def directory_of_mode(self, mode: int) -> Path:
+    def of_mode(self, mode: int) -> Path:
+        """Returns a directory with these permissions."""
         path = self.directory / f"mode {mode:o}"
         path.mkdir()
         path.chmod(mode)
-        return path
-
-    def given_away(self) -> Path:
-        path = self.directory_of_mode(0o700)
-        os.chown(path, 12345, -1)
         return path
 
 
@@ -73,6 +70,13 @@ class Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with ExitStack() as cleanup:
         yield Scene(tmp_path_factory.mktemp("scene"), cleanup)
+
+
+AlreadySetError, ConnectorError = connectors.AlreadySetError, connectors.ConnectorError
+InvalidKeyError, ProxyResolveError = connectors.InvalidKeyError, proxyfuture.ProxyResolveError
+open_directory, open_manager = connectors.FileConnector, connectors.ManagerConnector
+resolve = proxyfuture.resolve
+SERVE = "python -m connectors serve HOST:PORT"
 
 
 # What is wrong
@@ -106,77 +110,53 @@ Call = Callable[[Scene], object]
 Row = tuple[Call, type[Exception], *tuple[str, ...]]
 
 
+def each(call: Callable[..., object], error: type[Exception], words: str, *wrong: Any) -> list[Row]:
+    """Returns a row for each wrong argument, which the message shows, after these words."""
+    return [(lambda scene, it=it: call(scene, it), error, words, repr(it)[:1000]) for it in wrong]
+
+
 def bad_keys(call: Callable[[Scene, Any], object]) -> list[Row]:
-    words = "key must be a LocalKey made by a LocalConnector", "kind of connector it came from"
-    wrong = [
-        "text",
-        ["text"],
-        None,
-        connectors.FileKey("0" * 32),
-        connectors.LocalKey(5),
-        connectors.LocalKey("../../etc/passwd"),
-    ]
-    return [
-        (lambda s, key=key: call(s, key), connectors.InvalidKeyError, *words, repr(key))
-        for key in wrong
-    ]
+    wrong = "text", ["text"], None, connectors.FileKey("0" * 32), connectors.LocalKey(5)
+    return each(call, InvalidKeyError, "key must be a LocalKey made by a LocalConnector", *wrong)
 
 
 def bad_values(call: Callable[[Scene, Any], object]) -> list[Row]:
     return [
-        (lambda s, obj=obj: call(s, obj), TypeError, "obj must be bytes", type(obj).__name__)
-        for obj in ("text", 5, [1, 2], None)
+        (lambda scene, it=it: call(scene, it), TypeError, "obj must be bytes", type(it).__name__)
+        for it in ("text", 5, [1, 2], None)
     ]
 
 
 def bad_timeouts(call: Callable[[Scene, Any], object]) -> list[Row]:
     return [
-        (lambda s, timeout=timeout: call(s, timeout), error, f"timeout must be {word}", shown)
-        for timeout, error, word, shown in [
-            ("5", TypeError, "a number of seconds or None", "5"),
-            ([5], TypeError, "a number of seconds or None", "[5]"),
-            (-1, ValueError, "at least 0 seconds", "-1"),
-            (float("nan"), ValueError, "at least 0 seconds", "nan"),
-        ]
+        *each(call, TypeError, "timeout must be a number of seconds or None", "5", [5]),
+        *each(call, ValueError, "timeout must be at least 0 seconds", -1, float("nan")),
     ]
 
 
 def bad_types(call: Callable[[Scene, Any], object]) -> list[Row]:
     # The last three are classes by name, which isinstance() refuses: so would set_result, too late.
-    wrong = ["int", 5, list[int], int | str, (int, str), Any, OnlyForCheckers, Movie]
-    return [
-        (lambda s, it=it: call(s, it), TypeError, "target_type must be a class", repr(it))
-        for it in wrong
-    ]
+    wrong = "int", 5, list[int], int | str, (int, str), Any, OnlyForCheckers, Movie
+    return each(call, TypeError, "target_type must be a class", *wrong)
 
 
 def bad_proxies(call: Callable[[Any], object]) -> list[Row]:
     return [
-        (lambda s: call(5), TypeError, "proxy must be a Proxy", "int"),
-        (lambda s: call(None), TypeError, "proxy must be a Proxy", "NoneType"),
-        (lambda s: call(s.done), TypeError, "proxy must be a Proxy", "ProxyFuture"),
-        (lambda s: call(proxyfuture.Proxy), TypeError, "proxy must be a Proxy", "type"),
+        (lambda scene: call(5), TypeError, "proxy must be a Proxy", "int"),
+        (lambda scene: call(scene.done), TypeError, "proxy must be a Proxy", "ProxyFuture"),
+        (lambda scene: call(proxyfuture.Proxy), TypeError, "proxy must be a Proxy", "type"),
     ]
 
 
 def bad_addresses(call: Callable[[Any], object]) -> list[Row]:
-    wrong = [
-        "",
-        5000,
-        ("localhost",),
-        ("localhost", "5000"),
-        ("localhost", 0),
-        ("localhost", 65536),
-        ("localhost", 80.5),
-        (b"localhost", 5000),
-        b"/tmp/socket",
-        ("::1", 5000, 0, 0),
+    addresses = "", 5000, b"/tmp/socket", ("::1", 5000, 0, 0), (b"localhost", 5000), ("localhost",)
+    ports = "5000", 0, 65536, 80.5
+    return each(
+        lambda scene, address: call(address),
+        *(ValueError, "address must be (host, port) or", *addresses),
+        *(("localhost", port) for port in ports),
         "127.0.0.1:5000",  # what the server prints would be taken for the path of a socket
-    ]
-    return [
-        (lambda s, it=it: call(it), ValueError, "address must be (host, port) or", repr(it))
-        for it in wrong
-    ]
+    )
 
 
 def open_store(scene: Scene, **arguments: Any) -> Any:
@@ -186,15 +166,8 @@ def open_store(scene: Scene, **arguments: Any) -> Any:
 def start_a_missing_program(scene: Scene) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "executable", str(scene.directory / "missing"))
-        connectors.ManagerConnector()
+        open_manager()
 
-
-AlreadySetError, ConnectorError = connectors.AlreadySetError, connectors.ConnectorError
-InvalidStateError = importlib.import_module("concurrent.futures").InvalidStateError
-ProxyResolveError = proxyfuture.ProxyResolveError
-resolve = proxyfuture.resolve
-SERVE = "python -m connectors serve HOST:PORT"
-NAME_OF_A_FILE = "key must be a FileKey made by a FileConnector"
 
 TABLE: dict[str, list[Row]] = {
     # connectors.py
@@ -220,112 +193,76 @@ TABLE: dict[str, list[Row]] = {
         *bad_timeouts(lambda s, timeout: s.local.wait(s.key, timeout)),
     ],
     "FileConnector": [
-        (lambda s: connectors.FileConnector(5), TypeError, "int"),
-        (lambda s: connectors.FileConnector(None), TypeError, "NoneType"),
-        (lambda s: connectors.FileConnector(["store"]), TypeError, "list"),
+        (lambda s: open_directory(5), TypeError, "int"),
+        (lambda s: open_directory(None), TypeError, "NoneType"),
         # An empty name would be the directory that the process happens to be in.
-        (lambda s: connectors.FileConnector(""), ConnectorError, "''", "cannot be used"),
-        (lambda s: connectors.FileConnector("a\0b"), ConnectorError, "a\\x00b", "cannot be used"),
-        (lambda s: connectors.FileConnector("\ud800"), ConnectorError, "\\ud800", "cannot be used"),
-        (lambda s: connectors.FileConnector("x" * 5000), ConnectorError, "too long"),
+        (lambda s: open_directory(""), ConnectorError, "''", "cannot be used"),
+        (lambda s: open_directory("\ud800"), ConnectorError, "\\ud800", "cannot be used"),
+        (lambda s: open_directory("a\0b"), ConnectorError, "a\\x00b", "cannot be used"),
+        (lambda s: open_directory("x" * 5000), ConnectorError, "too long"),
         (
-            lambda s: connectors.FileConnector(s.directory / "missing" / "values"),
+            lambda s: open_directory(s.directory / "missing" / "values"),
             *(ConnectorError, "missing/values", "No such file or directory", "must exist"),
         ),
-        (
-            lambda s: connectors.FileConnector(s.directory / "a file"),
-            *(ConnectorError, "a file", "Not a directory"),
-        ),
-        (
-            lambda s: connectors.FileConnector(s.directory / "a file" / "values"),
-            *(ConnectorError, "a file/values", "Not a directory"),
-        ),
-        (
-            lambda s: connectors.FileConnector(s.directory_of_mode(0o770)),
-            *(ConnectorError, "mode 770", "others may write to"),
-        ),
-        (
-            lambda s: connectors.FileConnector(s.directory_of_mode(0o1777)),
-            *(ConnectorError, "mode 1777", "others may write to"),
-        ),
+        (lambda s: open_directory(s.directory / "a file"), ConnectorError, "Not a directory"),
+        (lambda s: open_directory(s.directory / "a file" / "values"), ConnectorError, "a file"),
+        (lambda s: open_directory(s.of_mode(0o770)), ConnectorError, "others may write to"),
+        (lambda s: open_directory(s.of_mode(0o1777)), ConnectorError, "others may write to"),
     ],
     # No key names a path outside of the directory.
-    "FileConnector.get": [
-        (lambda s, name=name: s.file.get(connectors.FileKey(name)), *wrong)
-        for name in [
-            "../../etc/passwd",
-            "/etc/passwd",
-            "../values/" + "0" * 32,
-            ".",
-            "..",
-            "",
-            "0" * 31 + "\0",
-            "0" * 32 + "\n",
-            "0" * 33,
-            "0" * 5000,
-            "\N{ARABIC-INDIC DIGIT ZERO}" * 32,
-        ]
-        for wrong in [(connectors.InvalidKeyError, NAME_OF_A_FILE, repr(name))]
-    ],
+    "FileConnector.get": each(
+        lambda s, name: s.file.get(connectors.FileKey(name)),
+        *(InvalidKeyError, "key must be a FileKey made by a FileConnector"),
+        *("../../etc/passwd", "/etc/passwd", "../values/" + "0" * 32, ".", "..", ""),
+        *("0" * 31 + "\0", "0" * 32 + "\n", "0" * 33, "\N{ARABIC-INDIC DIGIT ZERO}" * 32),
+    ),
     "ManagerConnector": [
-        *bad_addresses(lambda address: connectors.ManagerConnector(address)),
+        *bad_addresses(open_manager),
         (start_a_missing_program, ConnectorError, "The server process did not start", "missing"),
     ],
     "ManagerConnector.connect": [
-        *bad_addresses(lambda address: connectors.ManagerConnector.connect(address)),
+        *bad_addresses(open_manager.connect),
+        # None would start a server.
+        *each(lambda s, it: open_manager.connect(it), ValueError, "address must be", None),
+        *each(
+            lambda s, address: open_manager.connect(address),
+            *(ConnectorError, SERVE, "missing/socket", __file__, "x" * 1000, "\ud800"),
+            *(("x" * 100, 5000), (".", 5000), ("\ud800", 5000)),
+        ),
+        (lambda s: open_manager.connect(s.nobody()), ConnectorError, "127.0.0.1", "refused", SERVE),
+        (lambda s: open_manager.connect(s.address, "key"), TypeError, "authkey must be bytes"),
+        (lambda s: open_manager.connect(s.address, 5), TypeError, "authkey must be bytes"),
+        # An empty key is not silently replaced.
+        (lambda s: open_manager.connect(s.address, b""), ValueError, "authkey must not be empty"),
         (
-            lambda s: connectors.ManagerConnector.connect(None),  # which would start a server
-            *(ValueError, "address must be (host, port) or", "None"),
-        ),
-        *(
-            (lambda s, host=host: connectors.ManagerConnector.connect((host, 5000)), *wrong)
-            for host in ["x" * 100, ".", "\ud800"]
-            for wrong in [(ConnectorError, repr(host), SERVE)]
-        ),
-        *(
-            (lambda s, path=path: connectors.ManagerConnector.connect(path), *wrong)
-            for path in ["\ud800", "x" * 1000, "missing/socket", __file__]
-            for wrong in [(ConnectorError, repr(path), SERVE)]
-        ),
-        (
-            lambda s: connectors.ManagerConnector.connect(s.nobody()),
-            *(ConnectorError, "127.0.0.1", "refused", SERVE),
-        ),
-        *(
-            (lambda s, key=key: connectors.ManagerConnector.connect(s.address, key), *wrong)
-            for key in ["key", 5, [b"key"]]
-            for wrong in [(TypeError, "authkey must be bytes", type(key).__name__)]
-        ),
-        (
-            lambda s: connectors.ManagerConnector.connect(s.address, b""),
-            *(ValueError, "authkey must not be empty"),  # and it is not silently replaced
-        ),
-        (
-            lambda s: connectors.ManagerConnector.connect(s.address, b"another key"),
+            lambda s: open_manager.connect(s.address, b"another key"),
             *(ConnectorError, "authentication key", SERVE),
         ),
     ],
     # proxyfuture.py
     "Store": [
-        (lambda s: open_store(s, name=None), TypeError, "name must be a string, not None"),
-        (lambda s: open_store(s, name=5), TypeError, "name must be a string, not 5"),
-        (lambda s: open_store(s, name=b"name"), TypeError, "name must be a string, not b'name'"),
-        (lambda s: open_store(s, name=""), ValueError, "name must not be empty"),
-        *(
-            (lambda s, wrong=wrong: open_store(s, connector=wrong), TypeError, words, repr(wrong))
-            for wrong in [None, "file", {}, connectors.LocalConnector, WithoutEvict()]
-            for words in ["connector must have the methods of a Connector, not"]
+        *each(
+            lambda s, it: open_store(s, name=it), TypeError, "name must be a string", None, 5, b"n"
         ),
-        *(
-            (lambda s, it=it, role=role: open_store(s, **{role: it}), TypeError, words)
-            for role in ["serializer", "deserializer"]
-            for it in [0, "json", json]
-            for words in [f"{role} must be callable with one argument, not {it!r}"]
+        (lambda s: open_store(s, name=""), ValueError, "name must not be empty"),
+        *each(
+            lambda s, it: open_store(s, connector=it),
+            *(TypeError, "connector must have the methods of a Connector, not"),
+            *(None, "file", {}, connectors.LocalConnector, WithoutEvict()),
+        ),
+        *each(
+            lambda s, it: open_store(s, serializer=it),
+            *(TypeError, "serializer must be callable with one argument", 0, "json", json),
+        ),
+        *each(
+            lambda s, it: open_store(s, deserializer=it),
+            *(TypeError, "deserializer must be callable with one argument", 0, "json", json),
+        ),
+        *each(
+            lambda s, it: open_store(s, cache_size=it),
+            *(TypeError, "cache_size must be an integer", "5", 1.5, None),
         ),
         (lambda s: open_store(s, cache_size=-1), ValueError, "cache_size must be 0 or a positive"),
-        (lambda s: open_store(s, cache_size="5"), TypeError, "cache_size must be an integer"),
-        (lambda s: open_store(s, cache_size=1.5), TypeError, "cache_size must be an integer"),
-        (lambda s: open_store(s, cache_size=None), TypeError, "cache_size must be an integer"),
     ],
     "Store.future": [
         *bad_types(lambda s, it: s.store.future(it)),
@@ -379,10 +316,9 @@ TABLE: dict[str, list[Row]] = {
         ),
     ],
     "ProxyFuture.set_exception": [
-        *(
-            (lambda s, it=it: s.future.set_exception(it), TypeError, words, repr(it))
-            for it in [ValueError, "text", None]
-            for words in ["exc must be an instance of an exception class"]
+        *each(
+            lambda s, it: s.future.set_exception(it),
+            *(TypeError, "exc must be an instance of an exception class", ValueError, "text", None),
         ),
         (
             lambda s: s.done.set_exception(ValueError()),
@@ -391,10 +327,9 @@ TABLE: dict[str, list[Row]] = {
     ],
     "Proxy": [
         *bad_types(lambda s, it: proxyfuture.Proxy(int, it)),
-        *(
-            (lambda s, it=it: proxyfuture.Proxy(it), TypeError, words, repr(it))
-            for it in [5, "text", None]
-            for words in ["factory must be callable without arguments"]
+        *each(
+            lambda s, it: proxyfuture.Proxy(it),
+            *(TypeError, "factory must be callable without arguments", 5, "text", None),
         ),
         (
             lambda s: resolve(proxyfuture.Proxy(lambda argument: argument)),
@@ -449,8 +384,10 @@ def test_wrong_arguments_are_refused(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a directory away"
 )
 def test_a_directory_of_somebody_else_is_refused(scene: Scene) -> None:
+    path = scene.of_mode(0o700)
+    os.chown(path, 12345, -1)
     with pytest.raises(ConnectorError, match="belong"):
-        connectors.FileConnector(scene.given_away())
+        open_directory(path)
 
 
 def test_the_table_names_every_public_callable() -> None:
