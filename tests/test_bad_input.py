@@ -95,6 +95,9 @@ class Movie(TypedDict):
 class WithoutEvict:
     """Almost a connector."""
 
+    def __repr__(self) -> str:
+        return "without evict"
+
     def nothing(self, *_: object) -> None: ...
 
     put = get = exists = config = from_config = close = nothing

@@ -486,26 +486,17 @@ def test_stores_of_one_name_and_different_configuration_stay_apart(
         assert local == 2
 
 
-@dataclass
-class Cipher:
-    """Serializes text with a key of its own."""
-
-    key: int
-
-    def encrypt(self, text: str) -> bytes:
-        return bytes(byte ^ self.key for byte in text.encode())
-
-    def decrypt(self, data: bytes) -> str:
-        return bytes(byte ^ self.key for byte in data).decode()
-
-
 def test_stores_that_differ_in_their_serializers_stay_apart(local: LocalConnector) -> None:
-    ciphers = [Cipher(1), Cipher(2)]
     stores = [
         Store("same", local),
         Store("same", local, **JSON),
-        Store("same", local, serializer=str.encode, deserializer=bytes.decode),
-        *(Store("same", local, cipher.encrypt, cipher.decrypt) for cipher in ciphers),
+        Store("same", local, str.encode, bytes.decode),
+        *(
+            Store(
+                "same", local, partial(str.encode, encoding=it), partial(bytes.decode, encoding=it)
+            )
+            for it in ("utf-8", "utf-16")
+        ),
     ]
     assert [copied(store) is store for store in stores] == [True] * 5
     assert [copied(store.proxy("text")) for store in stores] == ["text"] * 5
