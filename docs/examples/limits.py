@@ -4,13 +4,14 @@ python -i docs/examples/limits.py
 """
 
 import dataclasses
-import json  # noqa: F401  # for the lines to try, as are some of the next
+import inspect  # noqa: F401  # for the lines to try, as are some of the next
+import json  # noqa: F401
 import math  # noqa: F401
 import re  # noqa: F401
 import sys
 from collections.abc import Hashable, Iterable, Sized  # noqa: F401
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
 
