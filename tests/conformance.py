@@ -271,12 +271,15 @@ class DeferrableConformance(ConnectorConformance):
     protocol = DeferrableConnector
 
     @pytest.mark.parametrize("hint", [(), (b"value",)], ids=["no-hint", "hint"])
-    def test_a_new_key_holds_nothing(
+    def test_a_new_key_holds_nothing_and_can_be_set_also_after_an_eviction(
         self, connector: DeferrableConnector[Any], hint: tuple[bytes, ...]
     ) -> None:
         key = connector.new_key(*hint)
         assert connector.get(key) is None
         assert connector.exists(key) is False
+        connector.evict(key)
+        connector.set(key, b"value")
+        assert is_stored(connector, key, b"value")
 
     def test_new_keys_are_fresh(self, connector: DeferrableConnector[Any]) -> None:
         assert len({connector.new_key() for _ in range(100)}) == 100
@@ -288,12 +291,6 @@ class DeferrableConformance(ConnectorConformance):
         value[:] = bytes(size)
         assert connector.exists(key)
         assert is_stored(connector, key, some_bytes(size))
-
-    def test_an_evicted_new_key_can_be_set(self, connector: DeferrableConnector[Any]) -> None:
-        key = connector.new_key()
-        connector.evict(key)
-        connector.set(key, b"value")
-        assert is_stored(connector, key, b"value")
 
     @pytest.mark.parametrize("size", [0, 1, LARGE])
     def test_a_key_is_set_once(self, connector: DeferrableConnector[Any], size: int) -> None:

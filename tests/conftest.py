@@ -1,4 +1,4 @@
-"""After the last test nothing may be left: no process, no temporary file, no thread.
+"""After the last test nothing may be left: no process, no directory of a server, no thread.
 
 And in CI nothing may be left out for want of a package or a program.
 """
@@ -96,7 +96,7 @@ def left_behind(directory: str) -> list[str]:
     ]
     kinds = {
         "child processes": [c for c in commands if not any(name in c for name in SERVANTS)],
-        "temporary files": [str(path) for path in Path(directory).iterdir()],
+        "directories of servers": list(map(str, Path(directory).glob("pymp-*"))),
         "threads that are no daemons": [
             thread.name
             for thread in threading.enumerate()

@@ -71,11 +71,13 @@ class Opened(NamedTuple):
 
     def destroy(self) -> None:
         """Takes the medium away under the store."""
-        if isinstance(self.store.connector, ManagerConnector):
-            assert self.server is not None
-            kill_server(self.store.connector, self.server)
-        else:
+        if self.server is None:
             shutil.rmtree(self.directory)
+        else:
+            os.kill(self.server, signal.SIGKILL)
+            address = self.store.connector.config()["address"]
+            if isinstance(address, str):  # a socket's path, which the server cannot remove now
+                shutil.rmtree(Path(address).parent)
 
 
 @contextlib.contextmanager
@@ -209,14 +211,6 @@ def in_forked_child(function: Callable[..., Any], *arguments: Any) -> Any:
 def servers() -> set[int]:
     """Returns the ids of the servers that this process's connectors have started."""
     return {child for child in children() if "--for-creator" in command(child)}
-
-
-def kill_server(connector: ManagerConnector, server: int) -> None:
-    """Kills a server, and removes what it cannot remove any more, as a restart of the machine."""
-    os.kill(server, signal.SIGKILL)
-    address = connector.config()["address"]
-    if isinstance(address, str):
-        shutil.rmtree(Path(address).parent)
 
 
 def eventually(condition: Callable[[], bool], limit: float = LIMIT) -> bool:

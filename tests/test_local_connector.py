@@ -84,7 +84,7 @@ def test_a_pickled_copy_elsewhere_can_be_looked_at_and_closed(
     assert connector.put(b"value")
 
 
-def values_after_child_closed() -> tuple[bytes | None, bytes | None]:
+def values_after_child_closed() -> tuple[object, object]:
     connector = LocalConnector()
     key, unset = connector.put(b"value"), connector.new_key()
     waiter = in_thread(connector.wait, unset)
