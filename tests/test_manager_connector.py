@@ -397,20 +397,24 @@ def test_serve_connects_separate_programs(address: tuple[str, ...]) -> None:
     connect_programs(sys.executable, *address)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "minor", [minor for minor in range(11, 16) if minor != sys.version_info[1]]
-)
-def test_serve_connects_programs_of_different_pythons(minor: int) -> None:
+def other_pythons() -> Iterator[str]:
+    """Finds Pythons of other versions, one of each."""
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    for other in (*map(str, root.glob(f"3.{minor}.*/bin/python3")), f"python3.{minor}"):
-        # Not every one that is on the path can run: it may be a launcher that finds nothing.
-        if (
-            shutil.which(other)
-            and not subprocess.run([other, "-c", ""], capture_output=True).returncode
-        ):
-            return connect_programs(other)
-    pytest.skip(f"needs a Python 3.{minor}, on the path or from pyenv")
+    for minor in {*range(11, 16)} - {sys.version_info.minor}:
+        for found in (*map(str, root.glob(f"3.{minor}.*/bin/python3")), f"python3.{minor}"):
+            # One on the path may be a launcher that finds nothing to launch.
+            runs = [found, "-c", ""]
+            if shutil.which(found) and not subprocess.run(runs, capture_output=True).returncode:
+                yield found
+                break
+
+
+@pytest.mark.slow
+def test_serve_connects_programs_of_different_pythons() -> None:
+    if not (others := list(other_pythons())):
+        pytest.skip("needs another Python, on the path or from pyenv")
+    for other in others:
+        connect_programs(other)
 
 
 def test_ctrl_c_ends_serve_silently_and_what_waits() -> None:
