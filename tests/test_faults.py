@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import multiprocessing
 import os
 import pickle
@@ -183,7 +184,6 @@ def assert_told(ends: list[End], since: float, message: str, limit: float = PROM
 
 # The producer fails
 
-
 Producer = Callable[[ProxyFuture[Any]], None]
 
 
@@ -225,10 +225,7 @@ def failure_of(producer: Producer, future: ProxyFuture[Any]) -> float:
     ],
 )
 def test_consumers_learn_promptly_why_their_producer_fails(
-    store: Store,
-    elsewhere: Elsewhere,
-    producer: Producer,
-    error: type[BaseException],
+    store: Store, elsewhere: Elsewhere, producer: Producer, error: type[BaseException]
 ) -> None:
     future: ProxyFuture[Any] = store.future()
     consumer = in_thread(end_of_wait, future, "result")
@@ -244,21 +241,21 @@ def test_consumers_learn_promptly_why_their_producer_fails(
 # The producer is killed
 
 
-def is_killed_before_it_sets(future: ProxyFuture[str]) -> None:
+def is_killed_first(future: ProxyFuture[str]) -> None:
     with future:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def is_killed_after_it_set(future: ProxyFuture[str]) -> None:
+def is_killed_afterwards(future: ProxyFuture[str]) -> None:
     with future:
         future.set_result("of the dead")
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def exit_code(producer: Producer, future: ProxyFuture[Any]) -> int:
+def run_until_killed(producer: Producer, future: ProxyFuture[Any]) -> None:
     child = start_fork(producer, future)
     child.join(LIMIT)
-    return int(child.exitcode)
+    assert child.exitcode == -signal.SIGKILL
 
 
 @each_kind(SHARED_KINDS)
@@ -267,7 +264,7 @@ def test_of_a_producer_that_was_killed_first_only_a_timeout_tells_and_another_ca
 ) -> None:
     future: ProxyFuture[str] = store.future()
     consumer = in_thread(future.result)
-    assert elsewhere(exit_code, is_killed_before_it_sets, future).result(LIMIT) == -signal.SIGKILL
+    elsewhere(run_until_killed, is_killed_first, future).result(LIMIT)
     with pytest.raises(TimeoutError):
         future.result(SETTLING)
     assert not consumer.done()
@@ -280,52 +277,33 @@ def test_the_result_of_a_producer_that_was_killed_afterwards_stays(
     store: Store, elsewhere: Elsewhere
 ) -> None:
     future: ProxyFuture[str] = store.future()
-    consumer = in_thread(future.result)
-    assert elsewhere(exit_code, is_killed_after_it_set, future).result(LIMIT) == -signal.SIGKILL
-    assert consumer.result(LIMIT) == future.result(LIMIT) == "of the dead"
+    elsewhere(run_until_killed, is_killed_afterwards, future).result(LIMIT)
+    assert future.result(LIMIT) == "of the dead"
 
 
 def kill_producers(connector: Any, number: int) -> int:
-    """Kills producers of 5 MB, at any moment of the time that one takes to set its result.
-
-    Returns how many were killed before anybody could see their value.
-    """
+    """Kills producers of 5 MB at any moment. Returns how many had not set their result."""
     chance = random.Random(number)
     value = chance.randbytes(5_000_000)
-    # Bytes as they are, since no pickling should take a part of that time.
-    store = Store("bytes", connector, serializer=bytes, deserializer=bytes, cache_size=0)
+    store = Store("of bytes as they are", connector, bytes, bytes, cache_size=0)
     early = killed = 0
-    needed = LIMIT  # at first; then the seconds that the last one took which finished
-
-    def sees_the_whole(future: ProxyFuture[bytes]) -> bool:
-        seen = store.get(future.key)
-        assert (seen is None or seen == value) is True  # and no part of it
-        return seen is not None
-
     while killed < number:
         future: ProxyFuture[bytes] = store.future()
-        start = time.monotonic()
         producer = start_fork(future.set_result, value)
-        end = start + (needed if needed == LIMIT else chance.uniform(0, needed))
-        while time.monotonic() < end:
-            if sees_the_whole(future):
-                needed = time.monotonic() - start
-                break
+        time.sleep(chance.uniform(0, 0.03))
         producer.kill()
         producer.join()
         killed += producer.exitcode == -signal.SIGKILL  # and not 0: it was over already
-        if not sees_the_whole(future):
-            try:
-                future.set_result(b"of another")
-                assert future.result(LIMIT) == b"of another"
-                early += 1
-            except InvalidStateError:  # a server has only now taken in what was sent as a whole
-                assert sees_the_whole(future)
+        with contextlib.suppress(InvalidStateError):
+            future.set_result(b"of another")
+        seen = future.result(LIMIT)
+        assert (seen in (value, b"of another")) is True  # no part, and in no error message
+        early += seen != value
         store.evict(future.key)
     return early
 
 
-@few_or_many(3, 50)
+@few_or_many(2, 50)
 @each_kind(SHARED_KINDS)
 def test_of_a_producer_that_was_killed_meanwhile_consumers_see_the_whole_result_or_none(
     medium: Opened, elsewhere: Elsewhere, number: int
@@ -357,18 +335,15 @@ def test_a_timeout_ends_a_wait_and_not_the_future(store: Store) -> None:
     assert patient.result(LIMIT) == "value"
 
 
-@few_or_many(3, 50)
+@few_or_many(2, 50)
 @each_kind(ALL_KINDS)
-@pytest.mark.parametrize("way", ["result", "proxy"])
-def test_after_ctrl_c_in_a_wait_every_call_gets_its_own_answer(
-    store: Store, way: str, number: int
-) -> None:
+def test_after_ctrl_c_in_a_wait_every_call_gets_its_own_answer(store: Store, number: int) -> None:
     chance = random.Random(0)
     for value in range(number):
         future: ProxyFuture[int] = store.future()
         other: ProxyFuture[int] = store.future()
         with pytest.raises(KeyboardInterrupt), interrupted_after(chance.uniform(0, 0.03)):
-            WAYS_TO_WAIT[way](future)
+            WAYS_TO_WAIT["result" if value % 2 else "proxy"](future)
         # What is asked now must not be answered with what was asked before.
         assert not future.done()
         other.set_result(value)
@@ -494,21 +469,22 @@ def fork_while_threads_are_busy(kind: str, store: Store, number: int) -> None:
         worker.result(LIMIT)
 
 
-Fork = Callable[[str, Store, int], None]
-
-
-def with_a_store(fork: Fork, kind: str, directory: Path, number: int) -> None:
-    with opened(kind, directory) as (store, _, _):
-        fork(kind, store, number)
-
-
-@few_or_many(3, 50)
+@few_or_many(2, 50)
 @each_kind(KINDS)
 @pytest.mark.parametrize("fork", [fork_while_threads_wait, fork_while_threads_are_busy])
 def test_a_forked_child_can_use_the_store_or_learns_why_not(
-    kind: str, tmp_path: Path, elsewhere: Elsewhere, fork: Fork, number: int
+    kind: str,
+    tmp_path: Path,
+    elsewhere: Elsewhere,
+    fork: Callable[[str, Store, int], None],
+    number: int,
 ) -> None:
-    elsewhere(with_a_store, fork, kind, tmp_path, number).result(5 * LIMIT)
+    elsewhere(fork_with_a_store, fork, kind, tmp_path, number).result(5 * LIMIT)
+
+
+def fork_with_a_store(fork: Any, kind: str, directory: Path, number: int) -> None:
+    with opened(kind, directory) as (store, _, _):
+        fork(kind, store, number)
 
 
 # The store is closed, its medium destroyed, or its creator killed
@@ -517,7 +493,7 @@ def test_a_forked_child_can_use_the_store_or_learns_why_not(
 def test_waiters_learn_that_their_store_was_closed(tmp_path: Path) -> None:
     with all_opened(ALL_KINDS, tmp_path) as media:
         waits = [in_thread(ends_of_waits, medium.store.future()) for medium in media]
-        time.sleep(5 * SETTLING)
+        time.sleep(3 * SETTLING)
         assert not any(wait.done() for wait in waits)
         since = time.monotonic()
         for medium in media:
@@ -534,7 +510,7 @@ def test_waiters_here_and_elsewhere_learn_that_the_medium_was_destroyed(
         futures: list[ProxyFuture[Any]] = [medium.store.future() for medium in media]
         here = [in_thread(ends_of_waits, future) for future in futures]
         there = elsewhere(ends_of_waits, *futures)
-        time.sleep(5 * SETTLING)
+        time.sleep(3 * SETTLING)
         assert not any(wait.done() for wait in [*here, there])
         since = time.monotonic()
         for medium in media:
@@ -545,42 +521,27 @@ def test_waiters_here_and_elsewhere_learn_that_the_medium_was_destroyed(
                 future.set_result("too late")
 
 
-class Created(NamedTuple):
-    """What a creator has made, and who it is."""
-
-    creator: int
-    server: int
-    forked: int
-    future: bytes
-
-
 def create_fork_and_sleep(parent: Any) -> None:
     with opened("manager", Path()) as (store, _, server):
         future: ProxyFuture[Any] = store.future()
         assert not future.done()  # so there is a connection for a forked child to inherit
         if forked := os.fork():
-            parent.send(Created(os.getpid(), server or 0, forked, pickle.dumps(future)))
+            parent.send((os.getpid(), server, forked, pickle.dumps(future)))
         time.sleep(10 * LIMIT)
 
 
-def start_creator(method: str) -> Created:
+def start_creator(method: str) -> tuple[int, int, int, bytes]:
+    """Returns the ids of the creator, its server and its forked child, and a pickled future."""
     context: Any = multiprocessing.get_context(method)
     here, there = context.Pipe()
     context.Process(target=create_fork_and_sleep, args=(there,)).start()
     assert here.poll(LIMIT)
-    created: Created = here.recv()
-    return created
+    creator, server, forked, pickled = here.recv()
+    return creator, server, forked, pickled
 
 
 @needs_proc
-@pytest.mark.parametrize(
-    "method",
-    [
-        "fork",
-        pytest.param("spawn", marks=pytest.mark.slow),
-        pytest.param("forkserver", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_waiters_learn_that_the_creator_was_killed_also_if_its_forked_child_lives_on(
     elsewhere: Elsewhere, method: str
 ) -> None:
@@ -621,58 +582,71 @@ def test_a_wait_outlasts_a_pause_of_the_server(tmp_path: Path) -> None:
         time.sleep(SETTLING)
         with stopped(media[0]), stopped(media[1]):
             setters = [in_thread(future.set_result, "value") for future in futures]
-            time.sleep(0.5)
+            time.sleep(2 * SETTLING)
             assert not any(setter.done() for setter in setters)
             assert not any(wait.done() for wait in waits)
         assert [wait.result(LIMIT) for wait in waits] == ["value"] * 4
 
 
-CALLS: list[Callable[[ProxyFuture[Any]], object]] = [
-    lambda future: future.done(),
-    lambda future: future.set_result("value"),
-    lambda future: future.set_result(bytes(5_000_000)),
-    lambda future: future.result(0),
-    lambda future: resolve(future.proxy(timeout=0.5)),
-    lambda future: future.to_concurrent().result(),
-]
 PATIENCE = 31.0 + PROMPT  # seconds until a server is given up that says nothing
 
 
-def assert_all_fail(calls: list[Future[object]]) -> None:
-    since = time.monotonic()
-    for call in calls:
-        error = call.exception(PATIENCE + LIMIT)
-        cause = error.__cause__ if isinstance(error, ProxyResolveError) else error
-        assert_told([End("call", cause, time.monotonic())], since, UNUSABLE, PATIENCE)
+def set_when_told(future: ProxyFuture[Any], is_time: threading.Event) -> None:
+    """Sets a large result, in a thread that has a connection already."""
+    assert not future.done()
+    assert is_time.wait(LIMIT)
+    future.set_result(bytes(5_000_000))
 
 
 @needs_proc
 @pytest.mark.slow
 @each_kind(SERVER_KINDS)
-def test_calls_to_a_frozen_server_fail_after_half_a_minute_and_work_again_when_it_goes_on(
+def test_a_frozen_server_keeps_nobody_waiting_and_works_again_when_it_goes_on(
     medium: Opened,
 ) -> None:
     connector = ManagerConnector.from_config(medium.store.connector.config())
     with Store("not connected yet", connector) as fresh:
+        futures: list[ProxyFuture[Any]] = [medium.store.future(), fresh.future()]
+        is_frozen = threading.Event()
+        setter = in_thread(set_when_told, medium.store.future(), is_frozen)
+        wait = in_thread(end_of_wait, futures[0])
+        time.sleep(SETTLING)
         with stopped(medium):
-            stores = (medium.store, fresh)
-            assert_all_fail([in_thread(call, store.future()) for call in CALLS for store in stores])
-        for store in stores:
-            use(store)
+            since = time.monotonic()
+            is_frozen.set()
+            ends = [*ends_of_waits(*futures), wait.result(LIMIT)]
+            assert_told(ends, since, UNUSABLE, PATIENCE)
+            with pytest.raises(ConnectorError, match=UNUSABLE):
+                setter.result(LIMIT)
+        use(medium.store)
+        use(fresh)
 
 
 @pytest.mark.slow
 def test_a_listener_that_never_answers_keeps_nobody_waiting(tmp_path: Path) -> None:
-    in_memory = socket.socket(socket.AF_UNIX)
-    in_memory.bind(str(tmp_path / "socket"))
-    with in_memory, socket.create_server(("127.0.0.1", 0), backlog=1) as tcp:
-        in_memory.listen(1)
-        calls = []
-        for listener in in_memory, tcp:  # the kernel connects, and nobody accepts
+    in_files = socket.socket(socket.AF_UNIX)
+    in_files.bind(str(tmp_path / "socket"))
+    with in_files, socket.create_server(("127.0.0.1", 0), backlog=1) as tcp:
+        in_files.listen(1)
+        since, futures = time.monotonic(), []
+        for listener in in_files, tcp:  # the kernel connects, and nobody accepts
             connector = ManagerConnector.from_config({"address": listener.getsockname()})
-            store = Store("strange", connector)
-            calls += [in_thread(call, store.future()) for call in CALLS]
-        assert_all_fail(calls)
+            futures.append(Store("strange", connector).future(int))
+        assert_told(ends_of_waits(*futures), since, UNUSABLE, PATIENCE)
+
+
+@needs_proc
+def test_a_connection_that_is_refused_is_closed(store_of: Callable[[str], Store]) -> None:
+    address = store_of("network").connector.config()["address"]
+    gc.disable()  # so nothing but the end of its use can close it
+    try:
+        before, _ = open_files_and_threads(os.getpid())
+        for _ in range(5):
+            with pytest.raises(ConnectorError, match="authentication key"):
+                ManagerConnector.connect(address, b"another key")
+        assert eventually(lambda: open_files_and_threads(os.getpid())[0] <= before, 1)
+    finally:
+        gc.enable()
 
 
 # There is no room, or a crowd
@@ -706,20 +680,6 @@ def test_without_room_in_the_directory_a_producer_can_try_again_or_have_its_cons
     assert second.result(LIMIT) == b"in the second attempt"
 
 
-CROWD = 1000
-
-
-@pytest.fixture
-def many_open_files() -> Iterator[None]:
-    """Lets this process have a connection for each of a thousand threads."""
-    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY and most < 2 * CROWD:
-        pytest.skip(f"this process may open {most} files at most")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limit, 2 * CROWD), most))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
-
-
 def set_results(futures: list[ProxyFuture[int]]) -> None:
     for number, future in enumerate(futures):
         future.set_result(number)
@@ -727,15 +687,14 @@ def set_results(futures: list[ProxyFuture[int]]) -> None:
 
 @pytest.mark.slow
 @each_kind(KINDS)
-@pytest.mark.usefixtures("many_open_files")
-def test_each_of_1000_waiters_gets_its_own_result(
+def test_each_of_500_waiters_gets_its_own_result(
     kind: str, store: Store, elsewhere: Elsewhere
 ) -> None:
-    futures: list[ProxyFuture[int]] = [store.future() for _ in range(CROWD)]
+    futures: list[ProxyFuture[int]] = [store.future() for _ in range(500)]
     waiters = [in_thread(future.result, 3 * LIMIT) for future in futures]
     time.sleep(2)
     if kind == "local":
         set_results(futures)
     else:
         elsewhere(set_results, futures).result(3 * LIMIT)
-    assert [waiter.result(3 * LIMIT) for waiter in waiters] == list(range(CROWD))
+    assert [waiter.result(3 * LIMIT) for waiter in waiters] == list(range(500))

@@ -208,21 +208,27 @@ def test_a_key_cannot_leave_the_directory(
 # What the ManagerConnector does about it
 
 
+def is_private(address: Any) -> bool:
+    """Tells whether it is that of a Unix socket, in a directory which only this user can enter."""
+    status = os.stat(os.path.dirname(address))
+    is_socket = stat.S_ISSOCK(os.stat(address).st_mode)
+    return is_socket and (stat.S_IMODE(status.st_mode), status.st_uid) == (0o700, os.geteuid())
+
+
 def test_its_own_server_listens_on_a_unix_socket_in_a_private_directory() -> None:
     with ManagerConnector() as connector:
-        address = Path(connector.config()["address"])
-        assert address.is_socket()
-        assert stat.S_IMODE(address.parent.stat().st_mode) == 0o700
-        assert address.parent.stat().st_uid == os.geteuid()
+        assert is_private(connector.config()["address"])
 
 
-def test_its_own_server_listens_on_the_loopback_where_a_sockets_path_would_be_too_long(
+def test_its_own_server_is_out_of_reach_also_where_a_sockets_path_would_be_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ("long" * 25)).mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / ("long" * 25)))
     with ManagerConnector() as connector:
-        assert connector.config()["address"][0] == "127.0.0.1"
+        address = connector.config()["address"]
+        assert address[0] == "127.0.0.1" or is_private(address)
+        connector.put(b"value")
 
 
 @pytest.mark.parametrize("address", [(), (":0",)], ids=["no address", "a port"])

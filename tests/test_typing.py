@@ -45,6 +45,11 @@ class Distributions(NamedTuple):
     wheel: Path
 
 
+class Installed(NamedTuple):
+    folder: Path
+    python: Path
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
     """A source distribution of the checkout, and a wheel that was made from it."""
@@ -52,11 +57,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
     run(sys.executable, "-m", "build", "--outdir", folder, ROOT, folder=folder)
     [sdist], [wheel] = folder.glob("*.tar.gz"), folder.glob("*.whl")
     return Distributions(sdist, wheel)
-
-
-class Installed(NamedTuple):
-    folder: Path
-    python: Path
 
 
 @pytest.fixture(scope="module")
