@@ -5,28 +5,17 @@ A test module takes the fixtures by assigning them: `redis_url = redis_server.re
 
 from __future__ import annotations
 
-import random
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import EXAMPLES, free_port
 
 # For docs/examples/redis_connector.py, also in processes that tests start.
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 sys.path.insert(0, str(EXAMPLES))
-
-
-def free_port() -> int:
-    """Returns a port that nobody uses, and that no outgoing connection will get meanwhile."""
-    while True:
-        port = random.SystemRandom().randrange(20_000, 30_000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
 
 
 class RedisServer:

@@ -53,7 +53,7 @@ class Medium(NamedTuple):
     def held(self) -> float:
         """Returns how many bytes the values take, with all that comes with them."""
         if self.directory is None:
-            return memory(self.process) + files_in_memory(self.process)
+            return memory(self.process)
         with os.scandir(self.directory) as entries:
             return sum(entry.stat().st_blocks * 512 for entry in entries)
 
@@ -75,7 +75,7 @@ def opened(name: str) -> Iterator[Medium]:
                 from redis_connector import RedisConnector
 
                 connector = RedisConnector(stack.enter_context(redis_server()))
-        # Whoever has a server has started it just now.
+        # A connector that has a server has started it just now.
         [process] = children() or [os.getpid()]
         yield Medium(connector, process, directory)
 
@@ -91,16 +91,6 @@ def children() -> list[int]:
 def memory(process: int) -> float:
     """Returns how many bytes of memory a process uses."""
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * PAGE
-
-
-def files_in_memory(process: int) -> float:
-    """Returns how many bytes are in the nameless files that a process holds."""
-    held = 0
-    for descriptor in Path(f"/proc/{process}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
-            if "/memfd:" in os.readlink(descriptor):
-                held += descriptor.stat().st_blocks * 512
-    return held
 
 
 def cpu(process: int) -> float:

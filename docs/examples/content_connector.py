@@ -4,7 +4,6 @@ python docs/examples/content_connector.py
 """
 
 import sys
-from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -34,12 +33,6 @@ class ContentConnector:
 
     def evict(self, key: str) -> None:
         self.values.pop(key, None)
-
-    def put_batch(self, objs: Sequence[BytesLike]) -> list[str]:
-        return [self.put(obj) for obj in objs]
-
-    def get_batch(self, keys: Sequence[str]) -> list[BytesLike | None]:
-        return [self.get(key) for key in keys]
 
     def config(self) -> dict[str, Any]:
         return {}

@@ -19,7 +19,6 @@ import math
 import os
 import re
 import time
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import redis
@@ -69,7 +68,7 @@ class RedisConnector:
             **parse_url(url),
             "protocol": 2,
         }
-        self._closed = False
+        self._is_closed = False
         self._open_pool()
 
     def new_key(self, obj: BytesLike | None = None) -> RedisKey:
@@ -93,8 +92,7 @@ class RedisConnector:
         return self.wait(key, timeout=0)
 
     def wait(self, key: RedisKey, timeout: float | None = None) -> bytes | None:
-        name, timeout = self._name(key), checked_timeout(timeout)
-        end = math.inf if timeout is None else time.monotonic() + timeout
+        name, end = self._name(key), time.monotonic() + checked_timeout(timeout)
         while True:
             # A second at a time, since close() cannot wake us. The last time
             # without BLOCK, since BLOCK 0 is for ever.
@@ -112,12 +110,6 @@ class RedisConnector:
     def evict(self, key: RedisKey) -> None:
         self._ask("UNLINK", self._name(key))
 
-    def put_batch(self, objs: Sequence[BytesLike]) -> list[RedisKey]:
-        return [self.put(obj) for obj in objs]
-
-    def get_batch(self, keys: Sequence[RedisKey]) -> list[BytesLike | None]:
-        return [self.get(key) for key in keys]
-
     def config(self) -> dict[str, Any]:
         return {"url": self._url}
 
@@ -126,7 +118,7 @@ class RedisConnector:
         return cls(config["url"])
 
     def close(self) -> None:
-        self._closed = True
+        self._is_closed = True
         self._pool.disconnect(inuse_connections=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -145,7 +137,7 @@ class RedisConnector:
 
     def _ask(self, *command: str | bytes | int) -> Any:
         """Sends a command to the server, once, and returns the answer."""
-        if self._closed:
+        if self._is_closed:
             raise ConnectorError(f"{self!r} was closed. Open a new one to go on.")
         if self._pid != os.getpid():  # forked; the parent goes on using its own
             self._open_pool()
@@ -163,7 +155,7 @@ class RedisConnector:
                 connection.disconnect()
                 raise
             finally:
-                if self._closed:
+                if self._is_closed:
                     connection.disconnect()
                 pool.release(connection)
         except (redis.RedisError, UnicodeError) as error:  # UnicodeError: bad host

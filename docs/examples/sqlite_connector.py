@@ -14,7 +14,6 @@ import contextlib
 import os
 import sqlite3
 import uuid
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self
@@ -44,7 +43,7 @@ def _checked_id(key: SqliteKey) -> str:
 class SqliteConnector:
     """Keeps values in a database, a file, for the processes of this machine."""
 
-    _closed = False
+    _is_closed = False
     _creator: int | None = None  # the process that will remove the file
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -57,7 +56,7 @@ class SqliteConnector:
 
     def _execute(self, statement: str, *values: object) -> list[Any]:
         """Executes one statement, as one transaction, and returns the rows."""
-        if self._closed:
+        if self._is_closed:
             raise ConnectorError(f"{self!r} was closed. Open a new one to go on.")
         try:
             # A connection for each, since one must not cross threads or a fork. mode=rw:
@@ -87,19 +86,13 @@ class SqliteConnector:
     def evict(self, key: SqliteKey) -> None:
         self._execute("DELETE FROM stored WHERE id = ?", _checked_id(key))
 
-    def put_batch(self, objs: Sequence[BytesLike]) -> list[SqliteKey]:
-        return [self.put(obj) for obj in objs]
-
-    def get_batch(self, keys: Sequence[SqliteKey]) -> list[BytesLike | None]:
-        return [self.get(key) for key in keys]
-
     # Step 2, a DeferrableConnector: hand out the key first, set it once
 
     def new_key(self, obj: BytesLike | None = None) -> SqliteKey:
         return SqliteKey(uuid.uuid4().hex)  # random: no process has to ask another
 
     def set(self, key: SqliteKey, obj: BytesLike) -> None:
-        # The primary key lets one row in, whoever races. The winner gets the id back.
+        # The primary key lets one row in, however many race. The winner gets the id back.
         won = self._execute(
             "INSERT INTO stored VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING id",
             _checked_id(key),
@@ -131,12 +124,12 @@ class SqliteConnector:
         return f"SqliteConnector({self._path!r})"
 
     def close(self) -> None:
-        if not self._closed and self._creator == os.getpid():  # no copy, no forked child
+        if not self._is_closed and self._creator == os.getpid():  # no copy, no forked child
             # The journal is there if a setter was killed.
             for path in self._path, f"{self._path}-journal":
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
-        self._closed = True
+        self._is_closed = True
 
 
 def greet(name: str) -> str:

@@ -1,4 +1,4 @@
-"""As completed: take each result when it is there, whoever is first.
+"""As completed: take each result when it is there, from the quickest first.
 
 `to_concurrent()` makes a future that all of `concurrent.futures` understands.
 
