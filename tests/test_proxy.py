@@ -114,20 +114,13 @@ def name_of(value: object) -> str:
 # Operators
 
 
-class Matrix:
+class Matrix(tuple[int, ...]):
     """As much of a matrix as `@` needs."""
 
-    def __init__(self, *numbers: int) -> None:
-        self.numbers = numbers
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Matrix) and self.numbers == other.numbers
-
     def __matmul__(self, other: Any) -> Matrix:
-        return Matrix(*map(operator.mul, self.numbers, getattr(other, "numbers", other)))
+        return Matrix(map(operator.mul, self, other))
 
-    def __rmatmul__(self, other: Any) -> Matrix:
-        return Matrix(*other) @ self
+    __rmatmul__ = __matmul__
 
 
 # The operators that have all three forms, and divmod, which has none in place.
@@ -146,7 +139,7 @@ OPERANDS: dict[str, list[tuple[Any, Any]]] = {
     ],
     "x - y": [(Fraction(1, 3), 2), ({1, 2}, {2}), ([1], [1])],
     "x * y": [(7, 0.5), ([1, 2], 3), (3, "ab"), ("a", "b")],
-    "x @ y": [(Matrix(1, 2), Matrix(3, 4)), (Matrix(1, 2), [3, 4]), ([1, 2], Matrix(3, 4))],
+    "x @ y": [(Matrix([1, 2]), Matrix([3, 4])), (Matrix([1, 2]), [3]), ([1], Matrix([3, 4]))],
     "x / y": [(7, 2), (pathlib.PurePath("a"), "b"), ("a", pathlib.PurePath("b")), (1, 0)],
     "x // y": [(-7, 2.0), (datetime.timedelta(1), 7), (1, 0)],
     "x % y": [(-7, 3.0), ("%d", 3), ("%(a)s", {"a": 1}), (1, 0)],
@@ -390,10 +383,6 @@ class TestBuffer:
         with pytest.raises((BufferError, TypeError)):
             io.BytesIO(b"in").readinto(proxy_of(b"on"))
 
-    @pytest.mark.parametrize("expression", ["io.BytesIO().write(x)", "b''.join([x])"])
-    def test_functions_in_c_take_it_for_bytes(self, expression: str) -> None:
-        check(expression, b"on")
-
     def test_a_target_without_a_buffer_is_refused(self) -> None:
         with pytest.raises(TypeError, match="bytes-like"):
             memoryview(proxy_of(3))
@@ -464,10 +453,6 @@ class TestIteration:
         assert next(iter(proxy)) == 1
         assert list(proxy) == [2, 3]
 
-    def test_a_container_can_be_iterated_again_and_again(self) -> None:
-        proxy = proxy_of([1, 2])
-        assert list(proxy) == list(proxy) == [1, 2]
-
     def test_yield_from_delegates_to_the_target(self) -> None:
         def outer() -> Iterator[Any]:
             yield (yield from proxy_of(counting(2)))
@@ -479,11 +464,6 @@ class TestIteration:
         assert (next(proxy), proxy.send("sent"), next(proxy)) == (0, "sent", 1)
         proxy.close()
         assert list(proxy) == []
-
-    def test_unpacking(self) -> None:
-        first, *rest = proxy_of("abc")
-        assert (first, rest) == ("a", ["b", "c"])
-        assert dict(**proxy_of({"a": 1})) == {"a": 1}
 
     def test_length_hints_are_the_targets(self) -> None:
         assert operator.length_hint(proxy_of(iter([1, 2]))) == 2
@@ -533,25 +513,14 @@ class Manager:
 
 
 class TestContextManagers:
-    def test_the_target_is_entered_and_left(self) -> None:
-        manager = Manager()
-        with proxy_of(manager) as entered:
-            assert (entered, manager.seen) == ("its own", ["entered"])
-        assert manager.seen == ["entered", None]
-
-    def test_the_target_sees_the_exception_and_decides_whether_to_suppress_it(self) -> None:
+    def test_enter_and_leave_the_target_which_sees_the_exception_and_may_suppress_it(self) -> None:
         manager, error = Manager(), KeyError()
-        with pytest.raises(KeyError), proxy_of(manager):
+        with pytest.raises(KeyError), proxy_of(manager) as entered:
+            assert (entered, manager.seen) == ("its own", ["entered"])
             raise error
         assert manager.seen == ["entered", error]
         with proxy_of(Manager(suppresses=True)):
             raise KeyError
-
-    def test_exit_stacks_take_it(self) -> None:
-        manager = Manager()
-        with contextlib.ExitStack() as stack:
-            assert stack.enter_context(proxy_of(manager)) == "its own"
-        assert manager.seen == ["entered", None]
 
     def test_a_target_that_is_none_is_refused_as_without_a_proxy(self) -> None:
         with pytest.raises(TypeError, match="context manager"), proxy_of(5):
@@ -596,23 +565,17 @@ class TestAsynchronousProtocols:
     def test_await_a_coroutine(self, make: Callable[[], Any]) -> None:
         assert asyncio.run(await_it(proxy_of(make()))) == 3
 
-    def test_await_passes_the_targets_error(self) -> None:
-        async def failing() -> NoReturn:
-            raise KeyError("its own")
-
-        with pytest.raises(KeyError, match="its own"):
-            asyncio.run(await_it(proxy_of(failing())))
-
     def test_to_await_a_coroutine_a_second_time_is_an_error(self) -> None:
-        async def main() -> list[Any]:
+        async def main() -> None:
             proxy = proxy_of(answering(3))
-            both = await asyncio.gather(await_it(proxy), await_it(proxy), return_exceptions=True)
-            return [*both, *await asyncio.gather(await_it(proxy), return_exceptions=True)]
+            running = asyncio.create_task(await_it(proxy))
+            await asyncio.sleep(0)
+            for _ in range(2):  # while it runs, and when it is over
+                with pytest.raises(RuntimeError, match="await"):
+                    await proxy
+                assert await running == 3
 
-        first, while_it_runs, later = asyncio.run(main())
-        assert first == 3
-        assert isinstance(while_it_runs, RuntimeError)
-        assert isinstance(later, RuntimeError)
+        asyncio.run(main())
 
     def test_gather_and_wait_for_take_a_proxy_of_a_future(self) -> None:
         async def main() -> Any:
@@ -684,6 +647,7 @@ class TestAttributes:
         check(f"x.{name}", target)
         check(f"hasattr(x, {name!r})", target)
         check(f"getattr(x, {name!r}, 'default')", target)
+        check(f"setattr(x, {name!r}, 5)", target, 3, len)
 
     def test_are_set_on_and_deleted_from_the_target(self) -> None:
         target = Point(1, [2])
@@ -697,25 +661,12 @@ class TestAttributes:
         with pytest.raises(AttributeError):
             del proxy.x
 
-    @pytest.mark.parametrize("name", ["total", "real", "__dict__"])
-    def test_are_refused_where_the_target_refuses_them(self, name: str) -> None:
-        check(f"setattr(x, {name!r}, 5)", Point(1, 2), 3, len)
-
     def test_methods_are_the_targets(self) -> None:
         target = Point(1, 2)
         method = proxy_of(target).moved
         assert method.__self__ is target
         assert method(1, dy=1) == Point(2, 3)
         assert proxy_of(target).origin() == Point(0, 0)
-
-    def test_the_class_can_be_changed(self) -> None:
-        target, other = Point(1, 2), type("Other", (Point,), {})
-        proxy_of(target).__class__ = other
-        assert type(target) is other
-
-    @pytest.mark.parametrize("expression", ["dir(resolved(x))", "vars(resolved(x))"])
-    def test_are_listed_once_the_proxy_is_resolved(self, expression: str) -> None:
-        check(expression, Point(1, 2))
 
     @pytest.mark.parametrize("name", ["target", "factory", "key", "store", "timeout", "_lock"])
     def test_may_have_any_ordinary_name(self, name: str) -> None:
@@ -748,15 +699,12 @@ class TestIsinstance:
     @pytest.mark.parametrize(
         "kind",
         [
-            *("int", "Animal", "type", "object", "(str, Dog)", "int | str", "Proxy"),
+            *("int", "Animal", "type", "object", "(str, Dog)", "int | str"),
             *("numbers.Integral", "collections.abc.Sequence", "types.BuiltinFunctionType"),
         ],
     )
     def test_answers_as_for_the_target(self, kind: str) -> None:
-        if kind == "Proxy":  # which it is, too
-            assert isinstance(proxy_of(3), Proxy)
-        else:
-            check(f"isinstance(x, {kind})", True, "text", [1], Dog(), None, len, Dog)
+        check(f"isinstance(x, {kind})", True, "text", [1], Dog(), None, len, Dog)
 
     def test_single_dispatch_and_class_patterns_go_by_the_targets_class(self) -> None:
         kind = functools.singledispatch(lambda value: "object")
@@ -821,25 +769,22 @@ def test_a_weak_reference_leads_to_the_proxy_which_dies_with_its_target() -> Non
     assert [reference(), target()] == [None, None]
 
 
-# Errors of the target
-
-
 @pytest.mark.parametrize(
     ("expression", "target"),
     [
         *(("x.missing", 3), ("x.total", Point(1, "2")), ("x[9]", [1]), ("x['key']", {})),
-        *(("x / 0", 1), ("x + 'a'", 1), ("len(x)", 3), ("iter(x)", 3), ("x()", 3)),
-        *(("next(x)", iter(())), ("float(x)", "text"), ("hash(x)", []), ("isinstance(1, x)", 3)),
+        *(("x / 0", 1), ("x + 'a'", 1), ("len(x)", 3), ("x()", 3), ("hash(x)", [])),
     ],
     ids=name_of,
 )
 def test_errors_of_the_target_pass_unchanged(expression: str, target: Any) -> None:
-    with pytest.raises(Exception) as expected:
-        evaluated(expression, x=target)
-    for proxy in proxy_of(target), resolved(proxy_of(target)):
-        with pytest.raises(expected.type) as raised:
-            evaluated(expression, x=proxy)
-        assert (raised.type, str(raised.value)) == (expected.type, str(expected.value))
+    errors = set()
+    for x in target, proxy_of(target), resolved(proxy_of(target)):
+        try:
+            evaluated(expression, x=x)
+        except Exception as error:
+            errors.add((type(error), str(error)))
+    assert len(errors) == 1
 
 
 # The table of special methods is complete, and each one asks for its like
@@ -1077,15 +1022,6 @@ class TestTargetType:
         assert evaluated(expression, x=Proxy(factory, list))
         assert factory.calls == 0
 
-    def test_subclasses_are_known_too(self) -> None:
-        assert isinstance(Proxy(Factory(True), bool), int)
-
-    def test_it_answers_after_a_failure_too(self) -> None:
-        proxy = Proxy(divide_by_zero, float)
-        with pytest.raises(ProxyResolveError):
-            resolve(proxy)
-        assert isinstance(proxy, float)
-
     def test_the_proxys_uses_are_not_limited_to_it(self) -> None:
         proxy: Any = Proxy(Factory("text"), int)
         assert proxy.upper() == "TEXT"
@@ -1144,10 +1080,10 @@ class TestAFailedResolutionIsLoud:
             assert raised.value.__cause__ is error
             assert not is_resolved(proxy)
 
-    @pytest.mark.parametrize("name", sorted({*HANDED_ON} - {"__repr__", "__dir__"}))
-    def test_in_each_special_method(self, name: str) -> None:
-        with pytest.raises(ProxyResolveError):
-            getattr(Proxy, name)(Proxy(divide_by_zero), *ARGUMENTS.get(name, ()))
+    def test_in_each_special_method(self) -> None:
+        for name in {*HANDED_ON} - {"__repr__", "__dir__"}:
+            with pytest.raises(ProxyResolveError):
+                getattr(Proxy, name)(Proxy(divide_by_zero), *ARGUMENTS.get(name, ()))
 
     def test_a_later_touch_tries_again(self) -> None:
         attempts = iter([KeyError("first"), IndexError("second"), None, KeyError("fourth")])
@@ -1163,12 +1099,6 @@ class TestAFailedResolutionIsLoud:
             with pytest.raises(ProxyResolveError, match=name):
                 str(proxy)
         assert [str(proxy), str(proxy)] == ["3", "3"]
-
-    def test_a_factory_may_raise_the_error_itself(self) -> None:
-        error = ProxyResolveError("its own")
-        with pytest.raises(ProxyResolveError) as raised:
-            resolve(failing_with(error))
-        assert raised.value is error
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
     def test_but_what_is_to_end_the_program_or_the_task_is_not_wrapped(
@@ -1200,13 +1130,6 @@ class TestNestedProxies:
         assert extract(outer) is inner
         assert repr(outer) == repr(inner)
         assert not is_resolved(inner)
-
-    def test_change_in_place(self) -> None:
-        target = [1]
-        proxy = other_holder = proxy_of(proxy_of(target))
-        proxy += [2]
-        assert proxy is other_holder
-        assert target == [1, 2]
 
     def test_a_failure_of_the_inner_proxy_keeps_its_cause(self) -> None:
         error = KeyError("its own")
