@@ -15,7 +15,6 @@ import pickle
 import random
 import resource
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -560,7 +559,7 @@ def test_waiters_learn_that_the_creator_was_killed_also_if_its_forked_child_live
         os.kill(forked, signal.SIGKILL)
 
 
-# The server pauses, is frozen, out of reach, or none at all
+# The server pauses, is frozen, or refuses
 
 
 @contextlib.contextmanager
@@ -620,19 +619,6 @@ def test_a_frozen_server_keeps_nobody_waiting_and_works_again_when_it_goes_on(
                 setter.result(LIMIT)
         use(medium.store)
         use(fresh)
-
-
-@pytest.mark.slow
-def test_a_listener_that_never_answers_keeps_nobody_waiting(tmp_path: Path) -> None:
-    in_files = socket.socket(socket.AF_UNIX)
-    in_files.bind(str(tmp_path / "socket"))
-    with in_files, socket.create_server(("127.0.0.1", 0), backlog=1) as tcp:
-        in_files.listen(1)
-        since, futures = time.monotonic(), []
-        for listener in in_files, tcp:  # the kernel connects, and nobody accepts
-            connector = ManagerConnector.from_config({"address": listener.getsockname()})
-            futures.append(Store("strange", connector).future(int))
-        assert_told(ends_of_waits(*futures), since, UNUSABLE, PATIENCE)
 
 
 @needs_proc
