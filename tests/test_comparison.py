@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from support import ROOT
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "benchmarks"))
+sys.path.insert(0, str(ROOT / "docs" / "benchmarks"))
 
 import compare_features
 from compare_features import COMPARISONS, OWN
 
 RECORD: dict[str, dict[str, Any]] = json.loads(compare_features.RECORD.read_text())
 
-pytestmark = pytest.mark.timeout(compare_features.LIMIT + 60)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(compare_features.LIMIT + 60)]
 
 CELLS = [
     pytest.param(name, peer, question, id=f"{name}-{peer}-{question}")

@@ -13,13 +13,16 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from support import ROOT
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "benchmarks"))
+sys.path.insert(0, str(ROOT / "docs" / "benchmarks"))
 
 import pipeline
 import scale
 
-DOCS = Path(pipeline.__file__).parents[1]
+pytestmark = pytest.mark.slow
+
+BENCHMARKS = ROOT / "docs" / "benchmarks"
 
 SMALL = {
     "pipeline": "--tasks=3 --seconds=0.2 --megabytes=1 --fractions=0,0.5 --rounds=1",
@@ -28,17 +31,9 @@ SMALL = {
 
 
 def run(name: str, *options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            sys.executable,
-            DOCS / "benchmarks" / f"{name}.py",
-            *SMALL[name].split(),
-            *map(str, options),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
+    program = str(BENCHMARKS / f"{name}.py")
+    command = [sys.executable, program, *SMALL[name].split(), *map(str, options)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110)
 
 
 @pytest.mark.parametrize("engine", ["process-pool", "dask"])
@@ -119,6 +114,6 @@ def test_the_picture_of_the_pipeline_has_text_that_can_be_selected(
     pipeline.draw(json.loads(pipeline.KEPT.read_text()), scheme, tmp_path / "drawn.svg")
     for picture in (
         tmp_path / "drawn.svg",
-        DOCS / "benchmarks" / "pictures" / f"pipeline.{scheme}.svg",
+        BENCHMARKS / "pictures" / f"pipeline.{scheme}.svg",
     ):
         assert ">ideal<" in picture.read_text()

@@ -14,20 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conformance import LIMIT
+from support import EXAMPLES, opened
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "examples"))
+sys.path.insert(0, str(EXAMPLES))
 
 import engines
-from connectors import FileConnector, ManagerConnector
 from engines import InvokeRemote, walk_through
 from foo_bar import report_failure
 from one_second import MyData
 from proxyfuture import ProxyFuture, Store, call_with_proxies, is_resolved
 
-EXAMPLES = Path(engines.__file__).parent
-
-# How long a test waits for what should happen at once, in seconds.
-PATIENCE = 30
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +48,15 @@ def invoke_remote(request: pytest.FixtureRequest) -> InvokeRemote:
 
 
 @pytest.fixture(params=["file", "manager"])
-def store(
-    request: pytest.FixtureRequest, invoke_remote: InvokeRemote, tmp_path: Path
-) -> Iterator[Store]:
-    connector = FileConnector(tmp_path / "store") if request.param == "file" else ManagerConnector()
-    with Store("engines", connector) as store:
-        yield store
+def each_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as medium:
+        yield medium.store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with opened("file", tmp_path) as medium:
+        yield medium.store
 
 
 # Two tasks that can only end if both run at the same time. No test has to look at a clock.
@@ -63,7 +64,7 @@ def store(
 
 def meeting_foo(future: ProxyFuture[MyData], bar_is_here: list[ProxyFuture[bool]]) -> None:
     with future:
-        bar_is_here[0].result(timeout=PATIENCE)
+        bar_is_here[0].result(timeout=LIMIT)
         future.set_result(MyData([1, 2, 3]))
 
 
@@ -75,13 +76,13 @@ def meeting_bar(data: MyData, bar_is_here: list[ProxyFuture[bool]]) -> int:
 @pytest.mark.parametrize("given", ["future", "proxy"])
 @pytest.mark.parametrize("first", ["foo", "bar"])
 def test_foo_and_bar_run_at_the_same_time(
-    invoke_remote: InvokeRemote, store: Store, first: str, given: str
+    invoke_remote: InvokeRemote, each_store: Store, first: str, given: str
 ) -> None:
-    future = store.future(MyData)
-    bar_is_here: list[ProxyFuture[bool]] = [store.future()]  # a list stays as it is
+    future = each_store.future(MyData)
+    bar_is_here: list[ProxyFuture[bool]] = [each_store.future()]  # a list stays as it is
     calls: dict[str, tuple[Any, ...]] = {
         "foo": (meeting_foo, future, bar_is_here),
-        "bar": (meeting_bar, future.proxy(timeout=PATIENCE), bar_is_here),
+        "bar": (meeting_bar, future.proxy(timeout=LIMIT), bar_is_here),
     }
     if given == "future":
         calls["bar"] = (call_with_proxies, meeting_bar, future, bar_is_here)
@@ -114,37 +115,17 @@ def test_the_program_prints_the_time_for_each_order_and_each_way(engine: str) ->
     assert all(float(total) >= 1 for *_, total in rows)
 
 
-def test_bar_uses_what_foo_made(process_pool: InvokeRemote, tmp_path: Path) -> None:
-    with Store("engines", FileConnector(tmp_path / "store")) as store:
-        assert walk_through(process_pool, store).result == 6
+def test_bar_uses_what_foo_made(process_pool: InvokeRemote, store: Store) -> None:
+    assert walk_through(process_pool, store).result == 6
 
 
 # What Dask does with arguments, and when a worker dies
 
 
-def test_dask_takes_a_future_as_it_is(dask: InvokeRemote, tmp_path: Path) -> None:
-    from distributed import default_client
-
-    client = default_client()
-    with Store("engines", FileConnector(tmp_path / "store")) as store:
-        future = store.future(MyData)
-        running_bar = client.submit(call_with_proxies, total, future)
-        client.submit(produce, future).result()
-        assert running_bar.result() == 6
-
-
-def test_dask_takes_a_proxy_that_knows_its_type_as_it_is(
-    dask: InvokeRemote, tmp_path: Path
-) -> None:
-    from distributed import default_client
-
-    client = default_client()
-    with Store("engines", FileConnector(tmp_path / "store")) as store:
-        future = store.future(MyData)
-        # Should Dask ask the proxy anything, then it fails at once.
-        proxy = future.proxy(timeout=0)
-        submitted = client.submit(is_resolved, proxy, pure=False)
-        assert submitted.result() is False
+def test_dask_takes_a_proxy_that_knows_its_type_as_it_is(dask: InvokeRemote, store: Store) -> None:
+    # Should Dask ask the proxy anything, then it fails at once.
+    proxy = store.future(MyData).proxy(timeout=0)
+    assert dask(is_resolved, proxy).result() is False
 
 
 def seceding_bar(data: MyData) -> int:
@@ -155,18 +136,13 @@ def seceding_bar(data: MyData) -> int:
 
 
 def test_consumers_that_secede_leave_the_workers_to_their_producer(
-    dask: InvokeRemote, tmp_path: Path
+    dask: InvokeRemote, store: Store
 ) -> None:
-    with Store("engines", FileConnector(tmp_path / "store")) as store:
-        future = store.future(MyData)
-        # More than there are workers, each of which runs one task at a time.
-        running = [dask(seceding_bar, future.proxy(timeout=PATIENCE)) for _ in range(4)]
-        dask(produce, future).result()
-        assert [bar.result() for bar in running] == [6] * 4
-
-
-def total(data: MyData) -> int:
-    return sum(data.values)
+    future = store.future(MyData)
+    # More than there are workers, each of which runs one task at a time.
+    running = [dask(seceding_bar, future.proxy(timeout=LIMIT)) for _ in range(4)]
+    dask(produce, future).result()
+    assert [bar.result() for bar in running] == [6] * 4
 
 
 def produce(future: ProxyFuture[MyData]) -> None:
@@ -189,22 +165,21 @@ print(repr(pickle.loads(Path(sys.argv[1]).read_bytes()).exception()))
 
 
 def test_an_exception_of_a_dask_worker_arrives_whole_if_tblib_is_here_and_else_described(
-    dask: InvokeRemote, tmp_path: Path
+    dask: InvokeRemote, store: Store, tmp_path: Path
 ) -> None:
-    with Store("engines", FileConnector(tmp_path / "store")) as store:
-        future = store.future(MyData)
-        running_foo = dask(fail, future)
-        assert repr(future.exception(timeout=PATIENCE)) == "ValueError('no data')"
-        (tmp_path / "future").write_bytes(pickle.dumps(future))
-        told = subprocess.check_output(
-            [sys.executable, "-c", CONSUMER, tmp_path / "future"],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            text=True,
-            timeout=PATIENCE,
-        )
-        assert re.match(r"BrokenFutureError\(.*ValueError\('no data'\)", told)
-        with pytest.raises(ValueError, match="no data"):
-            running_foo.result()
+    future = store.future(MyData)
+    running_foo = dask(fail, future)
+    assert repr(future.exception(timeout=LIMIT)) == "ValueError('no data')"
+    (tmp_path / "future").write_bytes(pickle.dumps(future))
+    told = subprocess.check_output(
+        [sys.executable, "-c", CONSUMER, tmp_path / "future"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        text=True,
+        timeout=LIMIT,
+    )
+    assert re.match(r"BrokenFutureError\(.*ValueError\('no data'\)", told)
+    with pytest.raises(ValueError, match="no data"):
+        running_foo.result()
 
 
 def die_at_first(future: ProxyFuture[MyData], marker: Path) -> None:
@@ -216,12 +191,11 @@ def die_at_first(future: ProxyFuture[MyData], marker: Path) -> None:
 
 
 def test_dask_runs_a_producer_again_whose_worker_was_killed(
-    dask: InvokeRemote, tmp_path: Path
+    dask: InvokeRemote, store: Store, tmp_path: Path
 ) -> None:
-    with Store("engines", FileConnector(tmp_path / "store")) as store:
-        future = store.future(MyData)
-        dask(die_at_first, future, tmp_path / "marker").result()
-        assert future.result(timeout=PATIENCE) == MyData([1, 2, 3])
+    future = store.future(MyData)
+    dask(die_at_first, future, tmp_path / "marker").result()
+    assert future.result(timeout=LIMIT) == MyData([1, 2, 3])
 
 
 def die(future: ProxyFuture[MyData]) -> None:
@@ -229,15 +203,12 @@ def die(future: ProxyFuture[MyData]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_bar_gets_an_error_when_dask_gives_up_foo(dask: InvokeRemote, tmp_path: Path) -> None:
+def test_bar_gets_an_error_when_dask_gives_up_foo(dask: InvokeRemote, store: Store) -> None:
     from dask import config
 
-    with (
-        config.set({"distributed.scheduler.allowed-failures": 0}),
-        Store("engines", FileConnector(tmp_path / "store")) as store,
-    ):
+    with config.set({"distributed.scheduler.allowed-failures": 0}):
         future = store.future(MyData)
         running_foo = dask(die, future)
         running_foo.add_done_callback(partial(report_failure, future))
         with pytest.raises(Exception, match="KilledWorker"):
-            future.result(timeout=PATIENCE)
+            future.result(timeout=LIMIT)

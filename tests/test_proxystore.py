@@ -17,14 +17,14 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import urlsplit
 
 import pytest
 import redis_server
 from conformance import LIMIT as SHORT_LIMIT
 from conformance import SETTLING, in_thread
-from redis_server import EXAMPLES, free_port
-from test_manager_connector import eventually
+from support import EXAMPLES, eventually, free_port
 
 from connectors import (
     AlreadySetError,
@@ -49,6 +49,8 @@ from proxystore.endpoint.config import EndpointConfig, EndpointRelayConfig, writ
 
 from redis_connector import RedisConnector
 
+pytestmark = pytest.mark.slow
+
 redis_url = redis_server.redis_url
 
 # Processes with large packages have to start, maybe on a busy machine.
@@ -56,6 +58,7 @@ LIMIT = 3 * SHORT_LIMIT
 
 CallElsewhere = Callable[..., Any]
 
+# The directory of ProxyStore's settings.
 HOME = "PROXYSTORE_HOME"
 
 
@@ -226,17 +229,11 @@ def test_its_connectors_cannot_wake_a_consumer_so_they_are_polled(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not isinstance(store.connector, WaitableConnector)
-    get, gets = store.connector.get, 0
-
-    def counted(key: Any) -> Any:
-        nonlocal gets
-        gets += 1
-        return get(key)
-
-    monkeypatch.setattr(store.connector, "get", counted)
+    get = mock.Mock(wraps=store.connector.get)
+    monkeypatch.setattr(store.connector, "get", get)
     future: ProxyFuture[str] = store.future()
     waiter = in_thread(future.result)
-    assert eventually(lambda: gets > 3)
+    assert eventually(lambda: get.call_count > 3)
     future.set_result("value")
     assert waiter.result(LIMIT) == "value"
 
@@ -286,10 +283,16 @@ def test_these_connectors_keep_the_values_of_its_store(
     assert their_store.proxy_from_key(key) == [1, 2]
     their_store.evict(key)
     assert not their_store.exists(key)
-    keys = their_store.put_batch(["one", "two"])
-    assert [their_store.get(key) for key in keys] == ["one", "two"]
     proxy: Any = their_store.proxy("value", evict=True, populate_target=False)
     assert proxy.upper() == "VALUE"
+
+
+@pytest.mark.parametrize("kind", ["local", "file", "manager"])
+def test_the_three_connectors_take_the_batches_of_its_store(
+    their_store: proxystore.store.Store[Any],
+) -> None:
+    keys = their_store.put_batch(["one", "two"])
+    assert [their_store.get(key) for key in keys] == ["one", "two"]
 
 
 @pytest.mark.parametrize("kind", OURS)
@@ -348,11 +351,8 @@ def test_the_program_prints_the_same_before_and_after(program: str, tmp_path: Pa
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(EXAMPLES.parents[1])},
     )
-    assert (run.stdout, run.stderr, run.returncode) == (
-        f"{sum(n * n for n in range(100))}\n",
-        "",
-        0,
-    )
+    expected = f"{sum(n * n for n in range(100))}\n"
+    assert (run.stdout, run.stderr, run.returncode) == (expected, "", 0)
 
 
 def test_the_page_shows_each_line_that_changes() -> None:

@@ -14,8 +14,9 @@ import pytest
 import redis_server
 from conformance import LIMIT as SHORT_LIMIT
 from conformance import SETTLING
-from redis_server import EXAMPLES
-from test_manager_connector import AUTHKEY, AUTHKEY_VARIABLE, serving
+from support import AUTHKEY, AUTHKEY_VARIABLE, EXAMPLES, serving
+
+pytestmark = pytest.mark.slow
 
 redis_url = redis_server.redis_url
 

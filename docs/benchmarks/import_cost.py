@@ -71,6 +71,6 @@ TABLE = Table(
         "ProxyStore, with NumPy": importing(PROXYSTORE, needed=("proxystore", "numpy")),
     },
     baseline="ProxyStore",
-    goals=(Goal("proxyfuture", 0.25, times="ProxyStore"),),
+    goals=(Goal("proxyfuture", 0.5, times="ProxyStore"),),
     rounds=25,
 )

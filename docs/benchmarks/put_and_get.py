@@ -138,7 +138,7 @@ def table(name: str, title: str, compared: str, get_kind: Callable[[], Kind]) ->
         goals=(
             Goal("proxyfuture, local", 1.2, times="pickle round trip"),
             Goal("proxyfuture, file", 1.3, times="plain file"),
-            Goal("proxyfuture, manager", 1 / 3, times="ProxyStore, Redis", cases=("100 MB",)),
+            Goal("proxyfuture, manager", 1, times="ProxyStore, Redis", cases=("100 MB",)),
         ),
         rounds=12,
     )

@@ -94,7 +94,7 @@ AFTER_A_SHORT_WAIT = Table(
     contestants=contestants(0.1),
     baseline="multiprocessing.Pipe",
     goals=(
-        Goal("proxyfuture, manager", 3, times="multiprocessing.Pipe", cases=("wake-up",)),
+        Goal("proxyfuture, manager", 5, times="multiprocessing.Pipe", cases=("wake-up",)),
         Goal("proxyfuture, manager", 1, times="ProxyStore, Redis", cases=("wake-up",)),
         Goal("proxyfuture, file", 0.002, cases=("wake-up",)),
     ),
