@@ -8,18 +8,20 @@ import logging
 import os
 import re
 import rlcompleter
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from support import EXAMPLES, ROOT
+from support import EXAMPLES, ROOT, needs_proc, opened
 
 sys.path.insert(0, str(EXAMPLES))
 
 import limits
-from connectors import LocalConnector
+from connectors import ConnectorError, LocalConnector
 from proxyfuture import Proxy, Store, resolve
 
 PAGE = (ROOT / "docs" / "limits.md").read_text()
@@ -197,6 +199,27 @@ def test_a_store_whose_serializer_is_a_lambda_is_another_one_after_each_unpickli
         assert copy.copy(store) is store
     with Store("limits", LocalConnector(), lambda text: text.encode()) as store:
         assert copy.copy(store) is not store
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize("wakes", [True, False])
+def test_setting_a_large_value_blocks_until_a_frozen_server_wakes_or_dies(
+    wakes: bool, tmp_path: Path
+) -> None:
+    with opened("manager", tmp_path) as medium, ThreadPoolExecutor(1) as executor:
+        assert medium.server is not None
+        executor.submit(medium.store.put, b"small").result(60)  # the thread has a connection now
+        os.kill(medium.server, signal.SIGSTOP)
+        setting = executor.submit(medium.store.put, bytes(10_000_000))
+        with pytest.raises(TimeoutError):
+            setting.result(3)
+        if wakes:
+            os.kill(medium.server, signal.SIGCONT)
+            assert setting.exception(60) is None
+        else:
+            medium.destroy()
+            assert isinstance(setting.exception(60), ConnectorError)
 
 
 IN_AN_INTERPRETER = """
