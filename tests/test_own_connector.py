@@ -1,12 +1,12 @@
-"""The connector that a page builds keeps every promise, and the page shows all of it."""
+"""The connectors of the examples keep every promise, and a page shows how one is built."""
 
 from __future__ import annotations
 
+import ast
 import os
 import pickle
 import re
 import shutil
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -18,12 +18,12 @@ from conformance import WaitableConformance
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "examples"))
 
-from connectors import ConnectorError
+from connectors import AlreadySetError, ConnectorError, FileConnector, ManagerConnector
+from large_values import LargeValueConnector
 from sqlite_connector import SqliteConnector
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
-PAGE = (ROOT / "docs" / "connectors.md").read_text()
 
 
 class TestSqliteConnector(WaitableConformance):
@@ -34,7 +34,35 @@ class TestSqliteConnector(WaitableConformance):
         connector.close()
 
 
-# What it promises beyond
+@pytest.mark.slow
+class TestLargeValueConnector(WaitableConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def connector(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LargeValueConnector]:
+        files = FileConnector(tmp_path_factory.mktemp("large") / "values")
+        connector = LargeValueConnector(ManagerConnector(), files)
+        yield connector
+        connector.close()
+
+    @pytest.fixture
+    def fresh_connector(self, tmp_path: Path) -> Iterator[LargeValueConnector]:
+        files = FileConnector(tmp_path / "values")
+        connector = LargeValueConnector(ManagerConnector(), files)
+        yield connector
+        connector.close()
+
+    def test_a_value_that_was_evicted_or_came_second_leaves_no_file(
+        self, fresh_connector: LargeValueConnector, tmp_path: Path
+    ) -> None:
+        key = fresh_connector.put(b"value")
+        with pytest.raises(AlreadySetError):
+            fresh_connector.set(key, b"second")
+        assert len(list((tmp_path / "values").iterdir())) == 1
+        fresh_connector.evict(key)
+        assert list((tmp_path / "values").iterdir()) == []
+
+
+# What the SQLite connector promises beyond
 
 
 @pytest.fixture
@@ -58,22 +86,6 @@ def test_nobody_else_removes_the_database(path: Path) -> None:
     pickle.loads(pickle.dumps(connector)).close()
     assert connector.get(key) == b"value"
     connector.close()
-
-
-def test_a_forked_child_does_not_remove_the_database(path: Path) -> None:
-    program = """
-import os, sys
-from sqlite_connector import SqliteConnector
-connector = SqliteConnector(sys.argv[1])
-if os.fork() == 0:
-    connector.close()
-    os._exit(0)
-os.wait()
-print(connector.exists(connector.put(b"value")))
-connector.close()
-"""
-    # In a process of its own, with one thread, which can be forked without a warning.
-    assert run(EXAMPLES, "-c", program, str(path)) == "True\n"
 
 
 def test_closing_it_again_does_not_remove_the_database_of_a_successor(path: Path) -> None:
@@ -100,39 +112,38 @@ def test_a_database_that_is_gone_is_an_error_and_not_an_empty_one(path: Path) ->
     assert not path.exists()
 
 
-def test_a_value_has_at_most_a_gigabyte(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    assert connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) == 1_000_000_000
-    connection.close()
-
-
 # What the page shows
 
 
 def test_the_page_shows_all_of_it_in_order() -> None:
-    listings = re.findall(r'^--8<-- "docs/examples/sqlite_connector.py:(\d+):(\d+)"$', PAGE, re.M)
-    ranges = [(int(first), int(last)) for first, last in listings]
-    lines = (EXAMPLES / "sqlite_connector.py").read_text().splitlines()
-    shown = [line for first, last in ranges for line in lines[first - 1 : last] if line]
-    preamble = next(number for number, line in enumerate(lines) if line.startswith("sys.path"))
-    assert shown == [line for line in lines[preamble + 1 :] if line]
-    assert [lines[first - 1].partition(",")[0].strip() for first, _ in ranges] == [
-        "import contextlib",
-        "# Step 1",
-        "# Step 2",
-        "# Step 3",
-        "# Step 4: travel",
-        "def greet(name: str) -> str:",
-    ]
+    page = (ROOT / "docs" / "connectors.md").read_text()
+    shown = re.findall(r'^--8<-- "docs/examples/sqlite_connector.py:([\w.]+)"$', page, re.M)
+    tree = ast.parse((EXAMPLES / "sqlite_connector.py").read_text())
+    assert shown == list(definitions(tree))
+
+
+def definitions(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == "SqliteConnector":
+            for part in node.body:
+                match part:
+                    case (
+                        ast.FunctionDef(name)
+                        | ast.Assign([ast.Name(name)])
+                        | ast.AnnAssign(ast.Name(name))
+                    ):
+                        yield f"SqliteConnector.{name}"
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            yield node.name
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A folder with all that the connector and its test need."""
+    """A folder with all that the connectors and their test need."""
     for name in (
         "connectors.py",
         "proxyfuture.py",
-        "docs/connectors.md",
+        "docs/examples/large_values.py",
         "docs/examples/sqlite_connector.py",
         "tests/conformance.py",
         "tests/test_own_connector.py",
@@ -153,11 +164,7 @@ def run(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_example_prints_what_the_page_shows(copy: Path) -> None:
-    printed = run(copy / "docs" / "examples", "sqlite_connector.py")
-    assert printed == (EXAMPLES / "sqlite_connector.txt").read_text()
-
-
+@pytest.mark.slow
 def test_mypy_says_what_the_page_shows_of_a_missing_method(copy: Path) -> None:
     file = copy / "docs" / "examples" / "sqlite_connector.py"
     without_wait = re.sub(r"    def wait\(.*\n.*\n", "", file.read_text())
@@ -167,6 +174,7 @@ def test_mypy_says_what_the_page_shows_of_a_missing_method(copy: Path) -> None:
     assert printed == (EXAMPLES / "sqlite_connector_mypy.txt").read_text()
 
 
+@pytest.mark.slow
 def test_the_conformance_suite_says_what_the_page_shows_of_a_broken_promise(copy: Path) -> None:
     file = copy / "docs" / "examples" / "sqlite_connector.py"
     text = file.read_text()
