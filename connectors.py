@@ -31,8 +31,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from multiprocessing import AuthenticationError, current_process, managers
-from multiprocessing.connection import Client, Listener
+from multiprocessing import AuthenticationError, connection, current_process, managers
 from multiprocessing.managers import BaseManager, BaseProxy, RemoteError, Server
 from queue import Empty, SimpleQueue
 from typing import IO, Any, NamedTuple, Protocol, Self, TypeVar, cast, runtime_checkable
@@ -131,8 +130,7 @@ def checked_timeout(timeout: float | None) -> float:
     """Returns `timeout` (seconds), and infinity for `None`.
 
     Raises:
-        TypeError: It is neither a number nor `None`.
-        ValueError: It is negative or not a number (NaN).
+        TypeError, ValueError: It is no number, or a negative one or NaN.
     """
     if timeout is None:
         return math.inf
@@ -195,8 +193,7 @@ class _Base(WaitableConnector[OwnKeyT]):
 
     def new_key(self, obj: BytesLike | None = None) -> OwnKeyT:
         self._check_open()
-        # 128 random bits, as in a UUID: no two processes have to agree on a counter.
-        return self._key_type(os.urandom(16).hex())
+        return self._key_type(os.urandom(16).hex())  # nobody has to agree with others on a counter
 
     def put(self, obj: BytesLike) -> OwnKeyT:
         key = self.new_key()
@@ -381,7 +378,7 @@ class ManagerConnector(_Base[ManagerKey]):
     _remedy = (
         "The server of a ManagerConnector() ends with it, serves its machine only, and has the "
         "authentication key of its process and the children of that. For a server that lasts, or "
-        "for others, run `python -m connectors serve HOST:PORT`, and tell all processes its key."
+        "for others, run `python -m connectors serve HOST:PORT`, with one PROXYFUTURE_AUTHKEY."
     )
 
     def __init__(self, address: Address | None = None) -> None:
@@ -477,16 +474,16 @@ class _MemoryProxy(BaseProxy):
         """Does nothing: a memory stays as long as its server, and nobody counts its users."""
 
     def _callmethod(self, method: str, arguments: tuple[Any, ...] = (), _: Any = None) -> Any:
-        connection = self._get_connection()
+        client = self._get_connection()
         try:
-            connection.send((self._id, method, arguments, {}))
-            if not connection.poll(_SHORT_WAIT + _PATIENCE):
+            client.send((self._id, method, arguments, {}))
+            if not client.poll(_SHORT_WAIT + _PATIENCE):
                 raise TimeoutError("the server is frozen, or out of reach")
-            kind, result = connection.recv()
+            kind, result = client.recv()
         except BaseException:
             # The answer may come still. No other call may read it.
             self._tls.process = None
-            connection.close()
+            client.close()
             self.is_broken = True
             raise
         if kind == "#RETURN":
@@ -531,12 +528,22 @@ class _MemoryManager(BaseManager):
 # Cached: the same memory for all clients.
 _MemoryManager.register("memory", functools.cache(_Memory), _MemoryProxy)
 
-# The library takes (host, port) for an IPv4 address. Its only way to be told otherwise is another
-# "serializer", which is a pair of classes for the two ends of a connection.
-managers.listener_client["ipv6"] = (  # type: ignore[attr-defined]  # typeshed lacks it
-    functools.partial(Listener, family="AF_INET6"),
-    functools.partial(Client, family="AF_INET6"),
-)
+
+def _connect_ipv6(address: tuple[str, int], authkey: bytes) -> connection.Connection:
+    """Does what the library's `Client` does, which knows IPv4 only."""
+    from http.client import HTTPConnection  # the shortest way to a TCP connection of either kind
+
+    http = HTTPConnection(*address)
+    http.connect()
+    client = connection.Connection(http.sock.detach())
+    connection.answer_challenge(client, authkey)
+    connection.deliver_challenge(client, authkey)
+    return client
+
+
+# The library finds the two ends of a connection under the name of a "serializer".
+ipv6_ends = functools.partial(connection.Listener, family="AF_INET6"), _connect_ipv6
+managers.listener_client["ipv6"] = ipv6_ends  # type: ignore[attr-defined]  # typeshed lacks it
 
 
 def _call_in_time(function: Callable[[], T]) -> T:
@@ -557,9 +564,8 @@ def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], Address]:
     """Starts a server that ends with this process. Returns it and its address."""
     if getattr(sys, "frozen", False) or not (sys.executable and os.path.isfile(__file__)):
         raise ConnectorError(
-            f"No server can be started here, as no interpreter can run {__file__!r}: this is a "
-            "frozen program or a zip application, or sys.executable is not known. Run `python -m "
-            "connectors serve HOST:PORT` elsewhere, and use ManagerConnector.connect()."
+            "No server can be started from a frozen program, a zip application, or without "
+            "sys.executable. Run `python -m connectors serve HOST:PORT`, and use connect()."
         )
     # A new interpreter, since a fork would hold our files and locks. It runs this file alone, -I -S
     # without the user's settings and packages.
@@ -574,7 +580,7 @@ def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], Address]:
             server.communicate()
             raise
     except (OSError, EOFError) as error:
-        raise ConnectorError(f"The server process did not start: {error!r}.") from error
+        raise ConnectorError(f"No server did start with {sys.executable!r}: {error!r}.") from error
 
 
 def _stop_server(server: subprocess.Popen[bytes], creator: int) -> None:
@@ -647,7 +653,7 @@ class FileConnector(_Base[FileKey]):
         status = os.stat(self._store_dir + os.sep)  # the separator: only a directory will do
         if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
             # Values are pickles: who can write them can run code in their readers.
-            raise PermissionError("others may write to the directory")
+            raise PermissionError("others own the directory, or may write to it")
         return _Directory(self._store_dir)
 
 
@@ -692,12 +698,12 @@ class _Directory(NamedTuple):
 
     def remove(self) -> None:
         own = re.compile(r"[0-9a-f]{32}(\.\w+\.partial)?")
-        while names := list(filter(own.fullmatch, os.listdir(self.path))):
-            for name in names:  # and then once more, if a setter was late
+        for _ in range(10):  # once more, if a setter was late
+            for name in filter(own.fullmatch, os.listdir(self.path)):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(os.path.join(self.path, name))
-        with contextlib.suppress(OSError):  # there are files that are not its own
-            os.rmdir(self.path)
+            with contextlib.suppress(OSError):  # there are files that are not its own
+                return os.rmdir(self.path)
 
 
 # The server's program

@@ -38,7 +38,7 @@ import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future, InvalidStateError
-from typing import Any, Generic, NamedTuple, Self, TypeVar, cast, final, overload
+from typing import Any, Generic, NamedTuple, Self, TypeVar, cast, overload
 from weakref import WeakValueDictionary
 
 from connectors import (
@@ -94,8 +94,7 @@ class Store:
         cache_size: How many objects to remember in this process, the most recently used ones.
 
     Raises:
-        TypeError: An argument has the wrong type.
-        ValueError: `name` is empty, or `cache_size` negative.
+        TypeError, ValueError: An argument has the wrong type, or is empty or negative.
     """
 
     def __init__(
@@ -263,14 +262,13 @@ class Store:
     def _load(self, key: Any, data: BytesLike | None) -> _Outcome | None:
         if data is None:
             return None
-        if _is_error(data):
-            return _Outcome(error=_unpack_error(data))
-        value = self._deserialize(data)
-        self._cache[key] = value
-        if len(self._cache) > self._cache_size:
-            with contextlib.suppress(KeyError):  # another thread has emptied it
-                self._cache.popitem(last=False)
-        return _Outcome(value)
+        outcome = self._deserialize(data)
+        if outcome.error is None:
+            self._cache[key] = outcome.result
+            if len(self._cache) > self._cache_size:
+                with contextlib.suppress(KeyError):  # another thread has emptied it
+                    self._cache.popitem(last=False)
+        return outcome
 
     def _serialize(self, obj: object) -> BytesLike:
         try:
@@ -285,9 +283,13 @@ class Store:
             f"{type(data).__name__}. With JSON, it returns json.dumps(obj).encode()."
         )
 
-    def _deserialize(self, data: BytesLike) -> Any:
+    def _deserialize(self, data: BytesLike) -> _Outcome:
         try:
-            return (self._deserializer or pickle.loads)(bytes(data))  # some insist on bytes
+            if _is_error(data):
+                return _Outcome(error=_unpack_error(data))
+            return _Outcome(
+                (self._deserializer or pickle.loads)(bytes(data))
+            )  # some insist on bytes
         except Exception as cause:
             raise SerializationError(
                 f"These {len(data)} bytes cannot be deserialized: {_describe(cause)}. They are "
@@ -310,16 +312,14 @@ def _identify(*configuration: Any) -> object:
         return object()
 
 
-def _open_store(
-    name: str, connector_type: type[Connector[Any]], config: dict[str, Any], *options: Any
-) -> Store:
+def _open_store(name: str, kind: type[Connector[Any]], config: Any, *options: Any) -> Store:
     """Unpickles a store: returns the one that this process has, or opens one."""
-    store = _stores.get(_identify(name, connector_type, config, *options))
-    if store is None:
-        store = Store(name, connector_type.from_config(config), *options)
-        store = _stores.get(store._identity, store)  # another thread's, if it was quicker
-        _latest_stores.append(store)
-    return store
+    with _get_lock(_stores):
+        store = _stores.get(_identify(name, kind, config, *options))
+        if store is None:
+            store = Store(name, kind.from_config(config), *options)
+            _latest_stores.append(store)
+        return store
 
 
 _pickle = functools.partial(pickle.dumps, protocol=pickle.HIGHEST_PROTOCOL)
@@ -379,8 +379,7 @@ class ProxyFuture(Generic[T]):
                 with one consumer. From then on, the proxy's pickle holds it.
 
         Raises:
-            TypeError: `timeout` is not a number.
-            ValueError: `timeout` is negative.
+            TypeError, ValueError: `timeout` is no number, or a negative one.
         """
         fetch = _Fetch(self._store, self.key, checked_timeout(timeout), evict)
         return cast(T, fetch.make_proxy(self._target_type))
@@ -460,8 +459,7 @@ class ProxyFuture(Generic[T]):
         return ProxyFuture, (self._store, self.key, self._target_type)
 
     def __repr__(self) -> str:
-        # Without the state, since asking the connector could block.
-        return f"<ProxyFuture {self.key!r} in {self._store!r}>"
+        return f"<ProxyFuture {self.key!r} in {self._store!r}>"  # to ask for its state could block
 
     def _set(self, data: BytesLike) -> None:
         try:
@@ -504,14 +502,13 @@ class _Fetch(NamedTuple):
 
     def __call__(self) -> Any:
         if self.data is not None:
-            return self.store._deserialize(self.data)
+            return self.store._deserialize(self.data).result
         outcome = self.store._wait_for(self.key, self.timeout)
         if outcome.error is not None:
             message = "The producer set an exception instead of a result: "
             raise ProxyResolveError(message + _describe(outcome.error)) from outcome.error
         if self.evict:
-            # If that fails, what is stored takes room for longer. But the proxy has its value.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception):  # the proxy has its value all the same
                 self.store.evict(self.key)
         return outcome.result
 
@@ -600,7 +597,6 @@ def _define_operator(operate: _Operation, change: _Operation) -> tuple[Any, Any,
     )
 
 
-@final
 class Proxy(Generic[T]):
     """An object that behaves as another one, its target, which it gets at its first use.
 
@@ -651,10 +647,9 @@ class Proxy(Generic[T]):
         return getattr(self.__target__, name)
 
     # fmt: off
-    # The table: one line for each special method, in the order of the language reference. Missing
-    # on purpose: __getattribute__ (it would slow down every access); __del__ and __sizeof__ (about
-    # the proxy); __get__, __set__, __delete__ and __set_name__ (for a proxy that is merely stored
-    # in a class); __release_buffer__ (the memoryview in __buffer__ releases itself).
+    # The table: one line for each special method, in the order of the language reference. Missing on
+    # purpose: __getattribute__ (too slow); __del__ and __sizeof__ (about the proxy); __get__, __set__,
+    # __delete__ and __set_name__ (a proxy may be kept in a class); __release_buffer__ (not needed).
     # 3.3.1 Basic customization (__repr__ is below)
     def __str__(self) -> str: return str(self.__target__)
     def __bytes__(self) -> bytes: return bytes(self.__target__)
@@ -701,7 +696,7 @@ class Proxy(Generic[T]):
     def __divmod__(self, other: Any) -> Any: return divmod(self.__target__, _unwrap(other))
     def __rdivmod__(self, other: Any) -> Any: return divmod(other, self.__target__)
     def __pow__(self, *others: Any) -> Any: return pow(self.__target__, *map(_unwrap, others))
-    def __rpow__(self, other: Any, *modulo: Any) -> Any: return pow(other, self.__target__, *modulo)
+    def __rpow__(self, other: Any, *modulo: Any) -> Any: return pow(other, self.__target__, *map(_unwrap, modulo))
     __ipow__ = _define_operator(pow, operator.ipow)[2]
     # 3.3.8 Numbers: signs and conversions
     def __neg__(self) -> Any: return -self.__target__
@@ -805,16 +800,19 @@ def _check_proxy(proxy: object) -> Proxy[Any]:
     raise TypeError(f"proxy must be a Proxy, not a {type(proxy).__name__}.")
 
 
-# The thread that resolves a proxy holds its lock. The locks are here, rather than in the proxies,
-# and by process, so that a forked child has no lock that a thread of its parent holds. They are
-# reentrant, since a factory may use its own proxy, which shall be an error and not a deadlock.
+# A lock for each proxy that is about to be resolved. They are here, rather than in the proxies, and by
+# process, so that a forked child has no lock that a thread of its parent holds. They are reentrant,
+# since a factory may use its own proxy, which shall be an error and not a deadlock.
 _locks: dict[tuple[int, int], threading.RLock] = {}
+
+
+def _get_lock(thing: object) -> threading.RLock:
+    return _locks.setdefault((os.getpid(), id(thing)), threading.RLock())
 
 
 def _resolve(proxy: Proxy[T]) -> T:
     """Returns the target, after calling the factory if no other thread has done so."""
-    name = os.getpid(), id(proxy)
-    with _locks.setdefault(name, threading.RLock()):
+    with _get_lock(proxy):
         if not is_resolved(proxy):
             try:
                 target = proxy.__factory__()
@@ -826,7 +824,7 @@ def _resolve(proxy: Proxy[T]) -> T:
             object.__setattr__(proxy, "__target__", target)
     # Nobody needs the lock any more: a latecomer who makes another one finds the target. After a
     # failure it stays, since other threads may be waiting for it, for the next to try.
-    _locks.pop(name, None)
+    _locks.pop((os.getpid(), id(proxy)), None)
     return cast(T, proxy.__target__)
 
 
