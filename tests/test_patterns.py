@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -27,13 +28,13 @@ import fan_out
 import first_come
 import timeouts
 import with_asyncio
+from support import EXAMPLES, ROOT
 from timeline import Span, records
 
 from connectors import LocalConnector
 from proxyfuture import ProxyFuture, Store
 
-ROOT = Path(__file__).parents[1]
-PATTERNS = ROOT / "docs" / "examples" / "patterns"
+PATTERNS = EXAMPLES / "patterns"
 PICTURES = ROOT / "docs" / "pictures"
 
 # Seconds. All work in the patterns takes twice as long, so that none is lost unnoticed.
@@ -42,7 +43,8 @@ TOLERANCE = 0.1
 # In these, the order in which the results come is left to the producers.
 IN_ANY_ORDER = {"first_come"}
 
-each_pattern = pytest.mark.parametrize("name", sorted(path.stem for path in PATTERNS.glob("*.py")))
+NAMES = sorted(path.stem for path in PATTERNS.glob("*.py"))
+each_pattern = pytest.mark.parametrize("name", NAMES)
 
 
 def run(*arguments: object) -> str:
@@ -53,15 +55,24 @@ def run(*arguments: object) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def printed() -> dict[str, str]:
+    """What each pattern prints. They run all at once, since most of their time is waiting."""
+    with ThreadPoolExecutor(len(NAMES)) as threads:
+        programs = [PATTERNS / f"{name}.py" for name in NAMES]
+        return dict(zip(NAMES, threads.map(run, programs), strict=True))
+
+
 @each_pattern
-def test_a_pattern_prints_what_its_page_shows(name: str) -> None:
-    printed, shown = run(PATTERNS / f"{name}.py"), (PATTERNS / f"{name}.txt").read_text()
+def test_a_pattern_prints_what_its_page_shows(name: str, printed: dict[str, str]) -> None:
+    shown = (PATTERNS / f"{name}.txt").read_text()
     if name in IN_ANY_ORDER:
-        assert sorted(printed.splitlines()) == sorted(shown.splitlines())
+        assert sorted(printed[name].splitlines()) == sorted(shown.splitlines())
     else:
-        assert printed == shown
+        assert printed[name] == shown
 
 
+@pytest.mark.slow
 @each_pattern
 def test_a_pattern_does_what_its_picture_shows_and_nothing_earlier(name: str) -> None:
     """How much later depends on the machine."""
@@ -124,15 +135,14 @@ def test_a_producer_that_fails_tells_its_consumers(
 
 
 @each_pattern
-def test_a_pattern_says_how_to_run_it(name: str) -> None:
-    assert f"    python docs/examples/patterns/{name}.py\n" in (PATTERNS / f"{name}.py").read_text()
-
-
-@each_pattern
 def test_the_page_shows_the_pattern_its_output_and_its_picture(name: str) -> None:
-    page = (ROOT / "docs" / "patterns.md").read_text()
+    page, source = (
+        (ROOT / "docs" / "patterns.md").read_text(),
+        (PATTERNS / f"{name}.py").read_text(),
+    )
+    assert f"    python docs/examples/patterns/{name}.py\n" in source
     [line] = re.findall(rf'^--8<-- "docs/examples/patterns/{name}\.py:(\d+)"$', page, re.M)
-    before = (PATTERNS / f"{name}.py").read_text().splitlines()[: int(line) - 1]
+    before = source.splitlines()[: int(line) - 1]
     assert before[-2].startswith("sys.path.insert")  # where the imports of the pattern begin
     assert before[-1] == ""
     assert f'--8<-- "docs/examples/patterns/{name}.txt"' in page
