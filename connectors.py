@@ -567,8 +567,7 @@ def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], Address]:
             "No server can be started from a frozen program, a zip application, or without "
             "sys.executable. Run `python -m connectors serve HOST:PORT`, and use connect()."
         )
-    # A new interpreter, since a fork would hold our files and locks. It runs this file alone, -I -S
-    # without the user's settings and packages.
+    # A new interpreter, since a fork would hold our files and locks. It runs this file alone.
     command = [sys.executable, "-I", "-S", __file__, "serve", "--for-creator"]
     try:
         server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
@@ -580,7 +579,8 @@ def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], Address]:
             server.communicate()
             raise
     except (OSError, EOFError) as error:
-        raise ConnectorError(f"No server did start with {sys.executable!r}: {error!r}.") from error
+        message = f"The server process did not start with {sys.executable!r}: {error!r}."
+        raise ConnectorError(message) from error
 
 
 def _stop_server(server: subprocess.Popen[bytes], creator: int) -> None:
@@ -653,7 +653,7 @@ class FileConnector(_Base[FileKey]):
         status = os.stat(self._store_dir + os.sep)  # the separator: only a directory will do
         if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
             # Values are pickles: who can write them can run code in their readers.
-            raise PermissionError("others own the directory, or may write to it")
+            raise PermissionError("others may write to the directory, or own it")
         return _Directory(self._store_dir)
 
 
