@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parent
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def on_env(env: Any, config: Any, files: Any) -> None:
@@ -23,7 +24,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def with_sources(markdown: str) -> str:
-    """Puts the source of a function or class where a page names it: `--8<-- "file.py:name"`.
+    """Puts the source of what has a name where a page asks for it: `--8<-- "file.py:name"`.
 
     What is no such name is left to the extension of the same notation, which knows lines.
     """
@@ -38,23 +39,34 @@ def with_sources(markdown: str) -> str:
 
 
 def source_of(file: Path, name: str, with_docstring: bool = False) -> str | None:
-    """Returns the source of a function or class, or `None` where the file has none of that name."""
+    """Returns the source of a function, a class or an assignment, or `None` if there is none."""
     text = file.read_text()
     scope: Any = ast.parse(text)
     for part in name.split("."):
-        found = [node for node in scope.body if getattr(node, "name", None) == part]
+        found = [node for node in getattr(scope, "body", []) if part in names_of(node)]
         if not found:
             return None
         scope = found[-1]  # after its overloads
     lines = text.splitlines()
-    first = min(node.lineno for node in [scope, *scope.decorator_list])
+    first = min(node.lineno for node in [scope, *getattr(scope, "decorator_list", [])])
     shown = lines[first - 1 : scope.end_lineno]
-    if not with_docstring and ast.get_docstring(scope) is not None:
+    has_docstring = isinstance(scope, Definition) and ast.get_docstring(scope) is not None
+    if has_docstring and not with_docstring:
         docstring, following = scope.body[:2]
         blank = [line for line in lines[docstring.end_lineno : following.lineno - 1] if not line]
         end = docstring.end_lineno + len(blank)  # but not comments
         del shown[docstring.lineno - first : end - first + 1]
     return textwrap.dedent("\n".join(shown))
+
+
+def names_of(node: ast.stmt) -> set[str]:
+    """Returns what a statement defines: a function, a class, or what it assigns to."""
+    if isinstance(node, Definition):
+        return {node.name}
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+        return {name.id for name in names if isinstance(name.ctx, ast.Store)}
+    return set()
 
 
 def with_notes(markdown: str) -> str:

@@ -1,5 +1,7 @@
 """What the documentation shows does what it says."""
 
+from __future__ import annotations
+
 import ast
 import doctest
 import inspect
@@ -13,26 +15,36 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support import EXAMPLES, ROOT
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))
+sys.path.insert(0, str(ROOT / "docs"))
 
 import hooks
 
 import connectors
 import proxyfuture
-from proxyfuture import Proxy
+from connectors import FileConnector
+from proxyfuture import Proxy, Store
 
-ROOT = Path(__file__).parents[1]
-LINKS = ROOT / "docs" / "links.md"
-PAGES = ["README.md"] + [
-    str(page.relative_to(ROOT))
-    for folder in (ROOT / "docs", ROOT / "docs" / "reference")
-    for page in sorted(folder.glob("*.md"))
-    if page != LINKS
-]
+DOCS = ROOT / "docs"
+LINKS = DOCS / "links.md"
+FILES = [ROOT / "README.md", *DOCS.glob("*.md"), *DOCS.glob("reference/*.md")]
+PAGES = {str(file.relative_to(ROOT)): file.read_text() for file in sorted(FILES) if file != LINKS}
+MODULES = [proxyfuture, connectors]
+
+each_page = pytest.mark.parametrize("page", PAGES)
 
 
-@pytest.mark.parametrize("module", [proxyfuture, connectors], ids=lambda module: module.__name__)
+def listings(page: str) -> list[str]:
+    """Returns the listings that a page does not take from a file."""
+    found = re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL)
+    return [listing for listing in found if "--8<--" not in listing]
+
+
+# Programs
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_the_examples_in_docstrings_print_what_they_show(module: ModuleType) -> None:
     result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
     assert result.attempted > 0
@@ -40,44 +52,62 @@ def test_the_examples_in_docstrings_print_what_they_show(module: ModuleType) -> 
 
 
 def test_the_listing_in_the_readme_runs() -> None:
-    [listing] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    [listing] = listings("README.md")
     exec(compile(listing, "README.md", "exec"), {})
-    assert listing in (ROOT / "docs/examples/hello.py").read_text()
 
 
 def test_the_readme_has_one_command_for_the_main_job_and_one_for_the_tests() -> None:
-    commands = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    commands = re.findall(r"```sh\n(.*?)```", PAGES["README.md"], re.DOTALL)
     assert [len(command.splitlines()) for command in commands] == [1, 1]
 
 
-@pytest.mark.parametrize("page", PAGES)
+def test_values_outlive_their_program_in_a_directory_that_was_made_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = "import os\nfrom connectors import *\nfrom proxyfuture import *\n"
+    [listing] = listings("docs/connectors.md")
+    names: dict[str, object] = {}
+    exec(program + listing, names)
+    with Store("later", FileConnector("values")) as store:
+        assert store.get(names["key"]) == "a value"
+
+
+def test_the_page_shows_what_a_program_that_stands_still_logs() -> None:
+    [shown] = re.findall(r"^Still waiting .*$", PAGES["docs/patterns.md"], re.M)
+    tree = ast.parse((ROOT / "proxyfuture.py").read_text())
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    [logged] = [text for text in texts if str(text).startswith("Still waiting")]
+    assert re.fullmatch(re.sub(r"%[sr]|%\\\.0f", ".+", re.escape(str(logged))), shown)
+
+
+# What a page shows of files
+
+
+@each_page
 def test_every_file_that_a_page_names_is_there(page: str) -> None:
-    text = (ROOT / page).read_text()
-    included = re.findall(r'--8<-- "([^:"]+)', text)
-    linked = re.findall(r"\]\(([^):#]+)[^):]*\)", text)
+    included = re.findall(r'--8<-- "([^:"]+)', PAGES[page])
+    linked = re.findall(r"\]\(([^):#]+)[^):]*\)", PAGES[page])
     folder = (ROOT / page).parent
     assert [name for name in included if not (ROOT / name).exists()] == []
     assert [name for name in linked if not (folder / name).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES)
+@each_page
 def test_a_page_shows_parts_of_files_that_are_there(page: str) -> None:
-    for name, part in re.findall(r'--8<-- "([^:"]+):([^"]+)"', (ROOT / page).read_text()):
+    for name, part in re.findall(r'--8<-- "([^:"]+):([^"]+)"', PAGES[page]):
         text = (ROOT / name).read_text()
-        lines = text.splitlines()
-        if numbers := re.fullmatch(r"(\d+)(?::(\d+))?", part):
-            # It begins and ends where a paragraph does.
-            first, last = int(numbers[1]), int(numbers[2] or len(lines))
-            assert ["", *lines, ""][first - 1] == ["", *lines, ""][last + 1] == ""
-            assert lines[first - 1] and lines[last - 1]
+        if part.isdecimal():
+            # It begins where a paragraph does.
+            before, first = text.splitlines()[int(part) - 2 : int(part)]
+            assert not before and first
         elif f" --8<-- [start:{part}]" not in text:
             assert hooks.source_of(ROOT / name, part)
 
 
 def test_a_page_shows_the_part_of_an_example_that_it_speaks_of() -> None:
-    text = (ROOT / "docs/walkthrough.md").read_text()
     shown = {}
-    for name, first in re.findall(r'--8<-- "([^:"]+):(\d+)"', text):
+    for name, first in re.findall(r'--8<-- "([^:"]+):(\d+)"', PAGES["docs/walkthrough.md"]):
         shown[name] = (ROOT / name).read_text().splitlines()[int(first) - 1]
     assert shown == {
         "docs/examples/hello.py": "from connectors import LocalConnector",
@@ -88,14 +118,36 @@ def test_a_page_shows_the_part_of_an_example_that_it_speaks_of() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["ProxyFuture._set", "Proxy.__getattr__", "_resolved"])
+def test_the_page_shows_all_of_the_connector_for_sqlite_in_its_order() -> None:
+    shown = re.findall(r'sqlite_connector\.py:SqliteConnector\.(\w+)"', PAGES["docs/connectors.md"])
+    source = hooks.source_of(EXAMPLES / "sqlite_connector.py", "SqliteConnector")
+    assert source is not None
+    [body] = [node.body for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    assert shown == [name for node in body for name in hooks.names_of(node)]
+
+
+def test_the_names_that_the_tour_speaks_of_are_those_of_the_source() -> None:
+    source = "".join((ROOT / f"{module.__name__}.py").read_text() for module in MODULES)
+    named = re.findall(r"`(_[A-Za-z]\w+)`", PAGES["docs/how_it_works.md"])
+    assert [name for name in named if not re.search(rf"\b{name}\b", source)] == []
+
+
+@pytest.mark.parametrize("name", ["ProxyFuture.result", "Proxy.__getattr__", "extract"])
 def test_a_page_shows_the_source_of_a_function_as_python_finds_it(name: str) -> None:
     function = attrgetter(name)(proxyfuture)
     expected = textwrap.dedent(inspect.getsource(function)).rstrip()
     assert hooks.source_of(ROOT / "proxyfuture.py", name, with_docstring=True) == expected
     shown = hooks.source_of(ROOT / "proxyfuture.py", name)
-    docstring = ast.get_docstring(ast.parse(expected).body[0])  # type: ignore[arg-type]  # a def
-    assert shown == expected.replace(f'    """{docstring}"""\n', "")
+    docstring = re.search(r'^ +""".*?"""\n+', expected, re.DOTALL | re.MULTILINE)
+    assert shown == expected.replace(docstring[0] if docstring else "", "")
+
+
+def test_a_page_shows_what_is_assigned_to_a_name(tmp_path: Path) -> None:
+    file = tmp_path / "file.py"
+    file.write_text("class C:\n    a, b = (\n        1,\n        c,\n    )\n    d: int = 2\n")
+    assert hooks.source_of(file, "C.b") == "a, b = (\n    1,\n    c,\n)"
+    assert hooks.source_of(file, "C.d") == "d: int = 2"
+    assert hooks.source_of(file, "C.c") is None
 
 
 def test_a_note_appears_at_the_line_that_it_names() -> None:
@@ -112,20 +164,16 @@ def test_every_link_to_another_host_is_written_once_and_used() -> None:
     definitions = re.findall(r"^\[(.+)\]: (https://\S+)$", LINKS.read_text(), re.MULTILINE)
     assert len(definitions) == len(LINKS.read_text().splitlines())
     assert len({url for _, url in definitions}) == len(definitions)
-    pages = {page: (ROOT / page).read_text() for page in PAGES}
-    assert [page for page, text in pages.items() if re.search(r"https?://", text)] == []
+    assert [page for page, text in PAGES.items() if re.search(r"https?://", text)] == []
     # The names of classes are also for the reference, which finds them in the two modules.
-    everything = "".join(pages.values()) + "".join(
-        Path(module.__file__ or "").read_text() for module in (proxyfuture, connectors)
-    )
+    everything = "".join(PAGES.values()) + "".join(map(inspect.getsource, MODULES))
     for name, _ in definitions:
         assert f"[{name}]" in everything or name.rpartition(".")[2] in everything
 
 
 # When the consumer blocks, and when it does not
 
-WALKTHROUGH = (ROOT / "docs/walkthrough.md").read_text()
-ROWS = re.findall(r"^\| `(.+)` \| `(.+)` \|$", WALKTHROUGH, re.MULTILINE)
+ROWS = re.findall(r"^\| `(.+)` \| `(.+)` \|$", PAGES["docs/walkthrough.md"], re.MULTILINE)
 
 
 def waits_for_the_value(line: str) -> bool:
@@ -137,8 +185,8 @@ def waits_for_the_value(line: str) -> bool:
     def factory() -> int:
         raise Blocked
 
-    names = {name: getattr(proxyfuture, name) for name in proxyfuture.__all__}
-    names |= {"pickle": pickle, "proxy": Proxy(factory), "typed_proxy": Proxy(factory, int)}
+    names = {**vars(proxyfuture), "pickle": pickle}
+    names |= {"proxy": Proxy(factory), "typed_proxy": Proxy(factory, int)}
     if "pickle" in line:  # a local function cannot be pickled
         names["proxy"] = Proxy(time.time)
     try:

@@ -381,7 +381,7 @@ def content(answer: Path) -> bytes:
 
 def is_readable(answer: Path) -> bool:
     try:
-        # A pipe would block whoever reads it, and no answer has a megabyte.
+        # A pipe would block its reader, and no answer has a megabyte.
         return answer.is_file() and answer.stat().st_size < 1_000_000
     except OSError:  # in a folder that is closed to us
         return False

@@ -74,7 +74,7 @@ def test_an_assigned_attribute_goes_to_the_target() -> None:
     proxy = Proxy(lambda: target)
     proxy.color = "blue"
     assert target.color == "blue", (  # type: ignore[attr-defined]  # set by the line above
-        "proxy.color = 'blue' left the target red; whoever has the target must see it, too"
+        "proxy.color = 'blue' left the target red; all who have the target must see it, too"
     )
 
 

@@ -117,5 +117,5 @@ def test_a_number_that_grows_is_a_new_object() -> None:
     assert proxy == 6, f"after proxy += 1, a proxy of 5 is {proxy!s}, not 6"
     assert another_name == 5, (
         f"after proxy += 1, another name of the old proxy stands for {another_name!s}; "
-        "a number does not change, so whoever has the old one keeps it"
+        "a number does not change, so those who have the old one keep it"
     )

@@ -69,7 +69,7 @@ def test_each_put_has_a_key_of_its_own() -> None:
     connector = made()
     first, second = connector.put(b"same"), connector.put(b"same")
     assert first != second, (
-        f"two puts of the same bytes gave the same key, {first!r}; whoever evicts one of them "
+        f"two puts of the same bytes gave the same key, {first!r}; to evict one of them "
         "would take the other's value as well"
     )
 

@@ -1,4 +1,4 @@
-# Wrong: the check is outside the lock: whoever waited for it makes the value again.
+# Wrong: the check is outside the lock: a thread that waited for it makes the value again.
 # Fails: 8 threads resolved at once and the factory ran
 
 import threading
