@@ -11,8 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,50 +40,21 @@ def at_the_top(statement: str) -> str:
     return f"{statement}\n{SOLUTION}"
 
 
-def cases(place: Callable[[str], str], *rows: str | tuple[str, str]) -> pytest.MarkDecorator:
-    """Gives a test an answer for each statement, and what has to be said of it, if that is told."""
-    names = "answer" if isinstance(rows[0], str) else ("answer", "said")
-    return pytest.mark.parametrize(
-        names,
-        [
-            pytest.param(place(row), id=row)
-            if isinstance(row, str)
-            else pytest.param(place(row[0]), row[1], id=row[0])
-            for row in rows
-        ],
-    )
-
-
+slow = pytest.mark.slow
 Check = Callable[[str], check.Outcome]
 
 
-slow = pytest.mark.slow
+@pytest.fixture
+def outcome_of(tmp_path: Path) -> Check:
+    """Checks answers to exercise 1."""
+    answer = tmp_path / "answer.py"
 
+    def outcome_of(text: str) -> check.Outcome:
+        answer.write_bytes(text.encode(errors="surrogateescape"))
+        limit = SHORT if any(statement in text for statement in NEVER_ENDING) else LONG
+        return check.check(LAZY, answer, limit=limit)
 
-@pytest.fixture(scope="module")
-def outcome_of(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Check]:
-    """Checks answers to exercise 1: those of all the tests at once, since many of them wait."""
-    folder = tmp_path_factory.mktemp("answers")
-    pool = ThreadPoolExecutor(8)
-    begun: dict[str, Future[check.Outcome]] = {}
-
-    def begin(text: str) -> Future[check.Outcome]:
-        if text not in begun:
-            answer = folder / f"{len(begun)}.py"
-            answer.write_bytes(text.encode(errors="surrogateescape"))
-            limit = SHORT if any(statement in text for statement in NEVER_ENDING) else LONG
-            begun[text] = pool.submit(check.check, LAZY, answer, limit=limit)
-        return begun[text]
-
-    for item in request.session.items:
-        if item.path == request.path and isinstance(item, pytest.Function):
-            arguments = item.callspec.params if hasattr(item, "callspec") else {}
-            if isinstance(answer := arguments.get("answer"), str):
-                begin(answer)
-    yield lambda text: begin(text).result()
-    pool.shutdown(cancel_futures=True)
+    return outcome_of
 
 
 def failure(outcome: check.Outcome) -> check.Failure:
@@ -96,39 +66,45 @@ def failure(outcome: check.Outcome) -> check.Failure:
 
 
 @slow
-@cases(
-    in_resolve,
-    ("import sys; sys.exit()", "sys.exit() was called"),
-    ("import os; os._exit(0)", "The whole Python process ended here, with exit code 0"),
-    ("import os; os.kill(os.getpid(), 9)", "ended here, by the signal SIGKILL"),
-    ("import os; os.killpg(0, 9)", "ended here, by the signal SIGKILL"),
-    ("import ctypes; ctypes.string_at(0)", "ended here, by the signal SIGSEGV"),
-    ("1 / 0", "ZeroDivisionError: division by zero"),
-    ("input()", "reading from stdin"),
-    ("x = []\n        while True: x.append(bytes(10**8))", "MemoryError"),
-    ("raise KeyboardInterrupt", "The tests were interrupted."),
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("import sys; sys.exit()", "sys.exit() was called"),
+        ("import os; os._exit(0)", "The whole Python process ended here, with exit code 0"),
+        ("import os; os.kill(os.getpid(), 9)", "ended here, by the signal SIGKILL"),
+        ("import os; os.killpg(0, 9)", "ended here, by the signal SIGKILL"),
+        ("import ctypes; ctypes.string_at(0)", "ended here, by the signal SIGSEGV"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("input()", "reading from stdin"),
+        ("x = []\n        while True: x.append(bytes(10**8))", "MemoryError"),
+        ("raise KeyboardInterrupt", "The tests were interrupted."),
+    ],
 )
-def test_an_answer_that_breaks_off_is_reported(outcome_of: Check, answer: str, said: str) -> None:
-    assert said in failure(outcome_of(answer)).sentence
+def test_an_answer_that_breaks_off_is_reported(
+    outcome_of: Check, statement: str, said: str
+) -> None:
+    assert said in failure(outcome_of(in_resolve(statement))).sentence
 
 
 @slow
-@cases(
-    at_the_top,
-    ("import sys; sys.exit()", "sys.exit() was called"),
-    ("import os; os._exit(0)", "The whole Python process ended here, with exit code 0"),
-    ("def broken(:", "Python cannot read the file: invalid syntax."),
-    ("x = 1 / 0", "The file cannot be imported. ZeroDivisionError: division by zero"),
-    ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
-    ("x = '\0'", "source code string cannot contain null bytes"),
-    ("x = '\udcff'", "Python cannot read the file"),
-    ("import os; [os.remove(name) for name in os.listdir()]", "The tests were interrupted."),
-    ("import os; os.closerange(3, 100)", "The whole Python process ended here"),
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("import sys; sys.exit()", "sys.exit() was called"),
+        ("import os; os._exit(0)", "The whole Python process ended here, with exit code 0"),
+        ("def broken(:", "Python cannot read the file: invalid syntax."),
+        ("x = 1 / 0", "The file cannot be imported. ZeroDivisionError: division by zero"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("x = '\0'", "source code string cannot contain null bytes"),
+        ("x = '\udcff'", "Python cannot read the file"),
+        ("import os; [os.remove(name) for name in os.listdir()]", "The tests were interrupted."),
+        ("import os; os.closerange(3, 100)", "The whole Python process ended here"),
+    ],
 )
 def test_an_answer_that_cannot_be_imported_is_reported(
-    outcome_of: Check, answer: str, said: str
+    outcome_of: Check, statement: str, said: str
 ) -> None:
-    assert said in failure(outcome_of(answer)).sentence
+    assert said in failure(outcome_of(at_the_top(statement))).sentence
 
 
 NEVER_ENDING = [
@@ -139,16 +115,16 @@ NEVER_ENDING = [
 
 
 @slow
-@cases(in_resolve, *NEVER_ENDING)
+@pytest.mark.parametrize("statement", NEVER_ENDING)
 def test_an_answer_that_never_ends_is_reported_with_its_line(
-    outcome_of: Check, answer: str
+    outcome_of: Check, statement: str
 ) -> None:
+    answer = in_resolve(statement)
     found = failure(outcome_of(answer))
     assert "Endless loop or deadlock: this did not end within" in found.sentence
     assert found.test == "resolve returns what the factory makes"
-    assert found.code in NEVER_ENDING
-    line = answer.splitlines().index(f"        {found.code}") + 1
-    assert found.place == f"line {line}, in resolve"
+    line = answer.splitlines().index(f"        {statement}") + 1
+    assert (found.place, found.code) == (f"line {line}, in resolve", statement)
 
 
 @slow
@@ -161,18 +137,20 @@ def test_an_answer_that_stops_its_process_is_reported(tmp_path: Path) -> None:
 
 
 @slow
-@cases(
-    at_the_top,
-    "import threading, time; threading.Thread(target=time.sleep, args=(1000,)).start()",
-    "import atexit, time; atexit.register(time.sleep, 1000)",
-    "import os; os.fork()",
-    "import os; os.chdir('/')",
-    "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import threading, time; threading.Thread(target=time.sleep, args=(1000,)).start()",
+        "import atexit, time; atexit.register(time.sleep, 1000)",
+        "import os; os.fork()",
+        "import os; os.chdir('/')",
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+    ],
 )
 def test_what_a_right_answer_leaves_running_does_not_hold_it_up(
-    outcome_of: Check, answer: str
+    outcome_of: Check, statement: str
 ) -> None:
-    outcome = outcome_of(answer)
+    outcome = outcome_of(at_the_top(statement))
     assert outcome.failure is None
     assert outcome.passed == outcome.tests > 0
 
@@ -224,31 +202,32 @@ def test_what_is_no_file_with_an_answer_is_reported(kind: str, tmp_path: Path) -
 
 
 @slow
-@cases(
-    at_the_top,
-    "import proxyfuture",
-    "import os, connectors as c",
-    "from proxyfuture import Proxy as Lazy",
-    "from connectors import *",
-    "__import__('proxyfuture')",
-    "import importlib; importlib.import_module('proxyfuture')",
-    "from importlib import import_module; import_module('connectors')",
-    "if False: import proxyfuture",
-    "exec('import ' + 'proxy' + 'future')",
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import proxyfuture",
+        "import os, connectors as c",
+        "from proxyfuture import Proxy as Lazy",
+        "from connectors import *",
+        "__import__('proxyfuture')",
+        "import importlib; importlib.import_module('proxyfuture')",
+        "from importlib import import_module; import_module('connectors')",
+        "if False: import proxyfuture",
+        "exec('import ' + 'proxy' + 'future')",
+    ],
 )
-def test_an_answer_that_imports_the_library_is_refused(outcome_of: Check, answer: str) -> None:
+def test_an_answer_that_imports_the_library_is_refused(outcome_of: Check, statement: str) -> None:
     # Where the project is installed, as for these tests, the import would succeed.
-    module = "connectors" if "connectors" in answer else "proxyfuture"
-    assert f"An answer must not import {module}" in failure(outcome_of(answer)).sentence
+    module = "connectors" if "connectors" in statement else "proxyfuture"
+    assert (
+        f"An answer must not import {module}" in failure(outcome_of(at_the_top(statement))).sentence
+    )
 
 
 @slow
-@cases(
-    at_the_top,
-    "import subprocess, sys; "
-    "subprocess.run([sys.executable, '-c', 'import proxy' + 'future'], check=True)",
-)
-def test_a_process_of_an_answer_does_not_find_the_library(outcome_of: Check, answer: str) -> None:
+def test_a_process_of_an_answer_does_not_find_the_library(outcome_of: Check) -> None:
+    program = "[sys.executable, '-c', 'import proxy' + 'future']"
+    answer = at_the_top(f"import subprocess, sys; subprocess.run({program}, check=True)")
     assert "CalledProcessError" in failure(outcome_of(answer)).sentence
 
 

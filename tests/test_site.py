@@ -34,6 +34,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = re.findall(r": (\S+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
 WITH_PICTURES = [name for name in PAGES if ".svg)" in (ROOT / "docs" / f"{name}.md").read_text()]
 
+each_page = pytest.mark.parametrize("name", PAGES)
+each_module = pytest.mark.parametrize("module", ["proxyfuture", "connectors"])
+
 PATIENCE = 60  # seconds, on a machine that has no time for a browser
 
 pytestmark = [
@@ -97,7 +100,7 @@ page_of = cache(Page)
 # What is built
 
 
-@pytest.mark.parametrize("name", PAGES)
+@each_page
 def test_every_link_within_the_site_leads_somewhere(site: Path, name: str) -> None:
     file = built_page(site, name)
     broken = []
@@ -114,12 +117,7 @@ def test_every_link_within_the_site_leads_somewhere(site: Path, name: str) -> No
     assert broken == []
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_loads_nothing_from_another_host(site: Path, name: str) -> None:
-    assert [link for link in page_of(built_page(site, name)).loaded if urlsplit(link).netloc] == []
-
-
-@pytest.mark.parametrize("name", PAGES)
+@each_page
 def test_a_page_leads_to_its_source_in_the_clone(site: Path, name: str) -> None:
     file = built_page(site, name)
     [link] = page_of(file).edit_links
@@ -132,7 +130,7 @@ def test_a_page_leads_to_where_it_can_be_edited_if_that_is_known(tmp_path: Path)
     assert link == "https://example.org/project/edit/main/docs/reference/connectors.md"
 
 
-@pytest.mark.parametrize("module", ["proxyfuture", "connectors"])
+@each_module
 def test_every_public_name_is_in_the_reference(site: Path, module: str) -> None:
     public = [
         f"{module}.{name}"
@@ -143,7 +141,7 @@ def test_every_public_name_is_in_the_reference(site: Path, module: str) -> None:
     assert [name for name in public if name not in anchors] == []
 
 
-@pytest.mark.parametrize("module", ["proxyfuture", "connectors"])
+@each_module
 def test_the_reference_leads_to_the_documentation_of_python(site: Path, module: str) -> None:
     text = (site / "reference" / f"{module}.html").read_text()
     without_a_link = set(re.findall(r'<span title="([^"]+)"', text))
@@ -244,34 +242,24 @@ def visits(browser: webdriver.Chrome, site: Path) -> dict[str, Visit]:
     return found
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_shows_its_heading(visits: dict[str, Visit], name: str) -> None:
+@each_page
+def test_a_page_shows_its_heading_and_fits_on_a_phone(visits: dict[str, Visit], name: str) -> None:
     source = (ROOT / "docs" / f"{name}.md").read_text()
     heading = re.search(r"^# (.*)", source, re.MULTILINE)
     assert heading is not None
     assert heading[1].replace("`", "") in visits[name].heading
+    assert visits[name].too_wide == []
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_has_nothing_for_the_console_to_complain_of(
-    visits: dict[str, Visit], name: str
-) -> None:
-    assert visits[name].errors == []
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_requests_nothing_but_files_of_its_folder(
+@each_page
+def test_a_page_has_no_errors_and_requests_nothing_but_files_of_its_folder(
     visits: dict[str, Visit], site: Path, name: str
 ) -> None:
+    assert visits[name].errors == []
     requests = visits[name].requests
     assert built_page(site, name).as_uri() in requests  # it was really listened to
     inside = (site.as_uri(), "data:", "blob:")
     assert [url for url in requests if not url.startswith(inside)] == []
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_nothing_on_a_page_is_wider_than_a_phone(visits: dict[str, Visit], name: str) -> None:
-    assert visits[name].too_wide == []
 
 
 CUT = """
