@@ -488,6 +488,17 @@ class WaitableConformance(DeferrableConformance):
             assert (waiter.result(LIMIT) == some_bytes(size)[::-1]) is True
         there.result(LIMIT)
 
+    def test_waiters_are_woken_promptly(self, connector: WaitableConnector[Any]) -> None:
+        # One that looked once a second would need half a minute for all these turns.
+        questions, replies = ([connector.new_key() for _ in range(20)] for _ in range(2))
+        answering = in_thread(answer_all, connector, questions, replies)
+        start = time.monotonic()
+        for question, reply in zip(questions, replies, strict=True):
+            connector.set(question, b"value")
+            assert connector.wait(reply, LIMIT) is not None
+        assert time.monotonic() - start < LIMIT / 2
+        answering.result(LIMIT)
+
     def test_close_ends_the_waits_of_other_threads_and_then_nobody_can_wait(
         self, fresh_connector: WaitableConnector[Any]
     ) -> None:

@@ -18,7 +18,7 @@ import pytest
 from conformance import LARGE, LIMIT, SETTLING, in_thread, is_stored, some_bytes
 from support import in_forked_child, needs_fork, spawn
 
-from connectors import ConnectorError, FileConnector, FileKey
+from connectors import ConnectorError, FileConnector, FileKey, poll
 
 USES: list[Callable[[FileConnector, FileKey], object]] = [
     lambda connector, key: connector.put(b"value"),
@@ -199,6 +199,24 @@ def test_a_value_whose_setter_was_killed_is_complete_or_not_there(
 
 
 # Waiting is polling
+
+
+def test_a_poll_looks_often_at_first_and_after_hours_still_every_15_ms(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, pauses = 0.0, []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        pauses.append(seconds)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert poll(lambda: None, 60) is None
+    assert pauses[0] < 0.001
+    assert max(pauses) == 0.015
+    assert now == pytest.approx(60)
 
 
 def wait_and_measure(connector: FileConnector, key: FileKey) -> tuple[float, float]:

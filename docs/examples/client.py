@@ -56,7 +56,7 @@ def main() -> None:
         def invoke_remote(function: Callable[..., T], *arguments: object) -> Future[T]:
             return executor.submit(function, *arguments)
 
-        future: ProxyFuture[MyData] = store.future()
+        future: ProxyFuture[MyData] = store.future(MyData)
 
         # The invoke_remote function will execute the function with
         # the provided arguments in one of the two processes.

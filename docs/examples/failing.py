@@ -33,7 +33,7 @@ def bar(data: str) -> None:
 
 with ThreadPoolExecutor() as executor, Store("failing", LocalConnector()) as store:
     for producer in foo, forgetful_foo:
-        future: ProxyFuture[str] = store.future()
+        future: ProxyFuture[str] = store.future(str)
         running_bar = executor.submit(bar, future.proxy())
         executor.submit(producer, future)
         running_bar.result()

@@ -12,7 +12,7 @@ from connectors import LocalConnector
 from proxyfuture import ProxyFuture, Store
 
 with Store("proxy-future-example", LocalConnector()) as store:
-    future: ProxyFuture[str] = store.future()
+    future: ProxyFuture[str] = store.future(str)
     proxy = future.proxy()
 
     future.set_result("value")

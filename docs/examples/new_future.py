@@ -33,5 +33,5 @@ match sys.argv[1:]:
 
 # The store is not closed here, since a FileConnector would remove the directory that it made.
 store = Store("two programs", connector)
-future: ProxyFuture[str] = store.future()
+future: ProxyFuture[str] = store.future(str)
 Path(file).write_bytes(pickle.dumps(future))

@@ -140,7 +140,7 @@ def main() -> None:
     with TemporaryDirectory() as folder, ProcessPoolExecutor(1) as executor:
         connector: WaitableConnector[SqliteKey] = SqliteConnector(f"{folder}/values")
         with Store("sqlite-example", connector) as store:
-            future: ProxyFuture[str] = store.future()
+            future: ProxyFuture[str] = store.future(str)
             greeting = executor.submit(greet, future.proxy())
             future.set_result("SQLite")
             print(greeting.result())

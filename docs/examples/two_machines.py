@@ -24,7 +24,7 @@ from proxyfuture import ProxyFuture, Store
 def consume(address: str, file: Path) -> None:
     host, port = address.split(":")
     with Store("two-machines", ManagerConnector.connect((host, int(port)))) as store:
-        future: ProxyFuture[MyData] = store.future()
+        future: ProxyFuture[MyData] = store.future(MyData)
         partial = file.with_suffix(".partial")
         partial.write_bytes(pickle.dumps(future))
         os.replace(partial, file)  # in one step, so that nobody reads half of it
