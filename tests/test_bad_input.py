@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import InvalidStateError
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import Any
 
 import pytest
 
@@ -82,16 +82,6 @@ SERVE = "python -m connectors serve HOST:PORT"
 # What is wrong
 
 
-class OnlyForCheckers(Protocol):
-    """A protocol that isinstance() cannot take."""
-
-    def method(self) -> None: ...
-
-
-class Movie(TypedDict):
-    title: str
-
-
 class WithoutEvict:
     """Almost a connector."""
 
@@ -119,27 +109,27 @@ def each(call: Callable[..., object], error: type[Exception], words: str, *wrong
 
 
 def bad_keys(call: Callable[[Scene, Any], object]) -> list[Row]:
-    wrong = "text", ["text"], None, connectors.FileKey("0" * 32), connectors.LocalKey(5)
+    wrong = "text", ["unhashable"], connectors.FileKey("0" * 32)
     return each(call, InvalidKeyError, "key must be a LocalKey made by a LocalConnector", *wrong)
 
 
 def bad_values(call: Callable[[Scene, Any], object]) -> list[Row]:
     return [
-        (lambda scene, it=it: call(scene, it), TypeError, "obj must be bytes", type(it).__name__)
-        for it in ("text", 5, [1, 2], None)
+        (lambda scene: call(scene, "text"), TypeError, "obj must be bytes", "str"),
+        (lambda scene: call(scene, 5), TypeError, "obj must be bytes", "int"),
     ]
 
 
 def bad_timeouts(call: Callable[[Scene, Any], object]) -> list[Row]:
     return [
-        *each(call, TypeError, "timeout must be a number of seconds or None", "5", [5]),
+        *each(call, TypeError, "timeout must be a number of seconds or None", "5"),
         *each(call, ValueError, "timeout must be at least 0 seconds", -1, float("nan")),
     ]
 
 
 def bad_types(call: Callable[[Scene, Any], object]) -> list[Row]:
-    # The last three are classes by name, which isinstance() refuses: so would set_result, too late.
-    wrong = "int", 5, list[int], int | str, (int, str), Any, OnlyForCheckers, Movie
+    # The last is a class by name, which isinstance() refuses: so would set_result, too late.
+    wrong = "int", (int, str), list[int], int | str, Any
     return each(call, TypeError, "target_type must be a class", *wrong)
 
 
@@ -147,17 +137,15 @@ def bad_proxies(call: Callable[[Any], object]) -> list[Row]:
     return [
         (lambda scene: call(5), TypeError, "proxy must be a Proxy", "int"),
         (lambda scene: call(scene.done), TypeError, "proxy must be a Proxy", "ProxyFuture"),
-        (lambda scene: call(proxyfuture.Proxy), TypeError, "proxy must be a Proxy", "type"),
     ]
 
 
 def bad_addresses(call: Callable[[Any], object]) -> list[Row]:
-    addresses = "", 5000, b"/tmp/socket", ("::1", 5000, 0, 0), (b"localhost", 5000), ("localhost",)
-    ports = "5000", 0, 65536, 80.5
     return each(
         lambda scene, address: call(address),
-        *(ValueError, "address must be (host, port) or", *addresses),
-        *(("localhost", port) for port in ports),
+        *(ValueError, "address must be (host, port) or"),
+        *("", 5000, ("::1", 5000, 0, 0), (b"localhost", 5000)),
+        *(("localhost", port) for port in ("5000", 0, 65536)),
         "127.0.0.1:5000",  # what the server prints would be taken for the path of a socket
     )
 
@@ -193,14 +181,11 @@ TABLE: dict[str, list[Row]] = {
     "LocalConnector.wait": [
         *bad_keys(lambda s, key: s.local.wait(key, 0)),
         *bad_timeouts(lambda s, timeout: s.local.wait(s.future.key, timeout)),
-        *bad_timeouts(lambda s, timeout: s.local.wait(s.key, timeout)),
     ],
     "FileConnector": [
         (lambda s: open_directory(5), TypeError, "int"),
-        (lambda s: open_directory(None), TypeError, "NoneType"),
         # An empty name would be the directory that the process happens to be in.
         (lambda s: open_directory(""), ConnectorError, "''", "cannot be used"),
-        (lambda s: open_directory("\ud800"), ConnectorError, "\\ud800", "cannot be used"),
         (lambda s: open_directory("a\0b"), ConnectorError, "a\\x00b", "cannot be used"),
         (lambda s: open_directory("x" * 5000), ConnectorError, "too long"),
         (
@@ -208,7 +193,6 @@ TABLE: dict[str, list[Row]] = {
             *(ConnectorError, "missing/values", "No such file or directory", "must exist"),
         ),
         (lambda s: open_directory(s.directory / "a file"), ConnectorError, "Not a directory"),
-        (lambda s: open_directory(s.directory / "a file" / "values"), ConnectorError, "a file"),
         (lambda s: open_directory(s.of_mode(0o770)), ConnectorError, "others may write to"),
         (lambda s: open_directory(s.of_mode(0o1777)), ConnectorError, "others may write to"),
     ],
@@ -216,8 +200,7 @@ TABLE: dict[str, list[Row]] = {
     "FileConnector.get": each(
         lambda s, name: s.file.get(connectors.FileKey(name)),
         *(InvalidKeyError, "key must be a FileKey made by a FileConnector"),
-        *("../../etc/passwd", "/etc/passwd", "../values/" + "0" * 32, ".", "..", ""),
-        *("0" * 31 + "\0", "0" * 32 + "\n", "0" * 33, "\N{ARABIC-INDIC DIGIT ZERO}" * 32),
+        *("../../etc/passwd", "", "\N{ARABIC-INDIC DIGIT ZERO}" * 32),
     ),
     "ManagerConnector": [
         *bad_addresses(open_manager),
@@ -229,12 +212,10 @@ TABLE: dict[str, list[Row]] = {
         *each(lambda s, it: open_manager.connect(it), ValueError, "address must be", None),
         *each(
             lambda s, address: open_manager.connect(address),
-            *(ConnectorError, SERVE, "missing/socket", __file__, "x" * 1000, "\ud800"),
-            *(("x" * 100, 5000), (".", 5000)),
+            *(ConnectorError, SERVE, "missing/socket", __file__, "x" * 1000, (".", 5000)),
         ),
         (lambda s: open_manager.connect(s.nobody()), ConnectorError, "127.0.0.1", "refused", SERVE),
         (lambda s: open_manager.connect(s.address, "key"), TypeError, "authkey must be bytes"),
-        (lambda s: open_manager.connect(s.address, 5), TypeError, "authkey must be bytes"),
         # An empty key is not silently replaced.
         (lambda s: open_manager.connect(s.address, b""), ValueError, "authkey must not be empty"),
         (
@@ -244,26 +225,24 @@ TABLE: dict[str, list[Row]] = {
     ],
     # proxyfuture.py
     "Store": [
-        *each(
-            lambda s, it: open_store(s, name=it), TypeError, "name must be a string", None, 5, b"n"
-        ),
+        *each(lambda s, it: open_store(s, name=it), TypeError, "name must be a string", None),
         (lambda s: open_store(s, name=""), ValueError, "name must not be empty"),
         *each(
             lambda s, it: open_store(s, connector=it),
             *(TypeError, "connector must have the methods of a Connector, not"),
-            *(None, "file", {}, connectors.LocalConnector, WithoutEvict()),
+            *("file", connectors.LocalConnector, WithoutEvict()),
         ),
         *each(
             lambda s, it: open_store(s, serializer=it),
-            *(TypeError, "serializer must be callable with one argument", 0, "json", json),
+            *(TypeError, "serializer must be callable with one argument", 0, json),
         ),
         *each(
             lambda s, it: open_store(s, deserializer=it),
-            *(TypeError, "deserializer must be callable with one argument", 0, "json", json),
+            *(TypeError, "deserializer must be callable with one argument", 0, json),
         ),
         *each(
             lambda s, it: open_store(s, cache_size=it),
-            *(TypeError, "cache_size must be an integer", "5", 1.5, None),
+            *(TypeError, "cache_size must be an integer", 1.5, None),
         ),
         (lambda s: open_store(s, cache_size=-1), ValueError, "cache_size must be 0 or a positive"),
     ],
@@ -291,10 +270,6 @@ TABLE: dict[str, list[Row]] = {
     "ProxyFuture.proxy": [
         *bad_timeouts(lambda s, timeout: s.future.proxy(timeout=timeout)),
         (lambda s: s.future.proxy(1), TypeError, "positional argument"),
-        (
-            lambda s: resolve(s.future.proxy(timeout=0.01)),
-            *(ProxyResolveError, "nothing was set under LocalKey", "0.01 seconds"),
-        ),
     ],
     "ProxyFuture.result": [
         *bad_timeouts(lambda s, timeout: s.future.result(timeout)),
@@ -304,10 +279,7 @@ TABLE: dict[str, list[Row]] = {
             *(TimeoutError, "nothing was set under LocalKey", "0.01 seconds"),
         ),
     ],
-    "ProxyFuture.exception": [
-        *bad_timeouts(lambda s, timeout: s.future.exception(timeout)),
-        (lambda s: s.future.exception(0), TimeoutError, "nothing was set under", "0 seconds"),
-    ],
+    "ProxyFuture.exception": bad_timeouts(lambda s, timeout: s.future.exception(timeout)),
     "ProxyFuture.set_result": [
         (
             lambda s: s.store.future(int).set_result("text"),
@@ -318,22 +290,13 @@ TABLE: dict[str, list[Row]] = {
             *(InvalidStateError, "ProxyFuture", "is done already", "once"),
         ),
     ],
-    "ProxyFuture.set_exception": [
-        *each(
-            lambda s, it: s.future.set_exception(it),
-            *(TypeError, "exc must be an instance of an exception class", ValueError, "text", None),
-        ),
-        (
-            lambda s: s.done.set_exception(ValueError()),
-            *(InvalidStateError, "ProxyFuture", "is done already", "once"),
-        ),
-    ],
+    "ProxyFuture.set_exception": each(
+        lambda s, it: s.future.set_exception(it),
+        *(TypeError, "exc must be an instance of an exception class", ValueError, "text"),
+    ),
     "Proxy": [
         *bad_types(lambda s, it: proxyfuture.Proxy(int, it)),
-        *each(
-            lambda s, it: proxyfuture.Proxy(it),
-            *(TypeError, "factory must be callable without arguments", 5, "text", None),
-        ),
+        (lambda s: proxyfuture.Proxy(5), TypeError, "factory must be callable", "5"),
         (
             lambda s: resolve(proxyfuture.Proxy(lambda argument: argument)),
             *(ProxyResolveError, "missing 1 required positional argument: 'argument'"),
@@ -348,7 +311,6 @@ TABLE: dict[str, list[Row]] = {
     "is_resolved": bad_proxies(proxyfuture.is_resolved),
     "call_with_proxies": [
         (lambda s: proxyfuture.call_with_proxies(5, s.done), TypeError, "not callable"),
-        (lambda s: proxyfuture.call_with_proxies(s.done, print), TypeError, "not callable"),
         (lambda s: proxyfuture.call_with_proxies(), TypeError, "argument: 'fn'"),
     ],
 }

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, InvalidStateError, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from conformance import LIMIT, SETTLING, in_thread
@@ -51,9 +51,10 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Store
         }
 
 
-@pytest.fixture(params=KINDS)
-def store(request: pytest.FixtureRequest, stores: dict[str, Store]) -> Store:
-    return stores[request.param]
+@pytest.fixture
+def store(stores: dict[str, Store]) -> Store:
+    """A store for what the kind of store cannot change."""
+    return stores["local"]
 
 
 @pytest.fixture(params=["file", "manager"])
@@ -65,12 +66,6 @@ def shared_store(request: pytest.FixtureRequest, stores: dict[str, Store]) -> St
 @pytest.fixture
 def future(store: Store) -> ProxyFuture[Any]:
     return store.future()
-
-
-@pytest.fixture
-def local_future(stores: dict[str, Store]) -> ProxyFuture[Any]:
-    """A future for what the kind of store cannot change."""
-    return stores["local"].future()
 
 
 @pytest.fixture(scope="module")
@@ -118,53 +113,41 @@ def test_a_client_connects_two_functions_that_run_at_the_same_time(
     assert bar_result_future.result(LIMIT) == 6
 
 
-def test_bar_may_be_started_first(shared_store: Store, processes: ProcessPoolExecutor) -> None:
-    future: ProxyFuture[MyData] = shared_store.future()
-    bar_result_future = processes.submit(bar, future.proxy())
-    assert_still_waiting(bar_result_future)
-    foo_result_future = processes.submit(foo, future)
-    assert bar_result_future.result(LIMIT) == 6
-    foo_result_future.result(LIMIT)
-
-
 # As in concurrent.futures.Future: the same tests for both
 
 
-class AnyFuture(Protocol):
-    def result(self, timeout: float | None = None) -> Any: ...
-    def exception(self, timeout: float | None = None) -> BaseException | None: ...
-    def done(self) -> bool: ...
-    def set_result(self, result: Any, /) -> None: ...
-    def set_exception(self, exception: BaseException, /) -> None: ...
+AnyFuture = Future[Any] | ProxyFuture[Any]
 
 
-@pytest.fixture(params=["concurrent.futures", *KINDS])
+@pytest.fixture(params=["concurrent.futures", "local"])
 def any_future(request: pytest.FixtureRequest, stores: dict[str, Store]) -> AnyFuture:
-    if request.param == "concurrent.futures":
-        return Future()
-    future: ProxyFuture[Any] = stores[request.param].future()
-    return future
+    return Future() if request.param == "concurrent.futures" else stores[request.param].future()
 
+
+each_kind = pytest.mark.parametrize("any_future", ["concurrent.futures", *KINDS], indirect=True)
 
 Setter = Callable[[AnyFuture], None]
 SETTERS: dict[str, Setter] = {
     "set_result": lambda future: future.set_result("value"),
     "set_exception": lambda future: future.set_exception(ValueError("reason")),
 }
+each_setter = pytest.mark.parametrize("setter", SETTERS.values(), ids=SETTERS)
 
 
 @pytest.mark.parametrize("name", ["result", "exception"])
 def test_waiting_methods_have_the_same_signature(name: str) -> None:
-    signatures = [inspect.signature(getattr(kind, name)) for kind in (Future, ProxyFuture)]
-    assert list(signatures[0].parameters) == list(signatures[1].parameters)
+    ours, pythons = (inspect.signature(getattr(it, name)) for it in (ProxyFuture, Future))
+    assert list(ours.parameters) == list(pythons.parameters)
 
 
+@each_kind
 def test_result_returns_what_was_set(any_future: AnyFuture) -> None:
     any_future.set_result("value")
     assert any_future.result() == any_future.result(timeout=0) == "value"
     assert any_future.exception() is any_future.exception(timeout=0) is None
 
 
+@each_kind
 def test_result_raises_what_was_set(any_future: AnyFuture) -> None:
     any_future.set_exception(ValueError("reason"))
     for _ in range(2):
@@ -173,20 +156,17 @@ def test_result_raises_what_was_set(any_future: AnyFuture) -> None:
         assert repr(any_future.exception(timeout=0)) == "ValueError('reason')"
 
 
-@pytest.mark.parametrize("setter", SETTERS.values(), ids=SETTERS)
-def test_a_future_is_done_when_something_is_set(any_future: AnyFuture, setter: Setter) -> None:
+@each_kind
+@each_setter
+def test_a_future_is_not_done_and_blocks_until_something_is_set(
+    any_future: AnyFuture, setter: Setter
+) -> None:
+    result = in_thread(any_future.result)
+    exception = in_thread(any_future.exception, threading.TIMEOUT_MAX)
+    assert_still_waiting(result, exception)
     assert any_future.done() is False
     setter(any_future)
     assert any_future.done() is True
-
-
-@pytest.mark.parametrize("setter", SETTERS.values(), ids=SETTERS)
-def test_result_and_exception_block_until_something_is_set(
-    any_future: AnyFuture, setter: Setter
-) -> None:
-    result, exception = in_thread(any_future.result), in_thread(any_future.exception, LIMIT)
-    assert_still_waiting(result, exception)
-    setter(any_future)
     assert type(result.exception(LIMIT)) is type(exception.result(LIMIT))
 
 
@@ -194,55 +174,29 @@ def test_result_and_exception_block_until_something_is_set(
 def test_a_timeout_ends_the_waiting_and_not_the_future(
     any_future: AnyFuture, timeout: float
 ) -> None:
-    with pytest.raises(TimeoutError):
-        any_future.result(timeout)
-    with pytest.raises(TimeoutError):
-        any_future.exception(timeout)
+    for wait in any_future.result, any_future.exception:
+        with pytest.raises(TimeoutError):
+            wait(timeout)
     assert not any_future.done()
     any_future.set_result("value")
     assert any_future.result(timeout) == "value"
 
 
-def test_a_timeout_may_be_longer_than_any_wait(any_future: AnyFuture) -> None:
-    waiter = in_thread(any_future.result, threading.TIMEOUT_MAX)
-    any_future.set_result("value")
-    assert waiter.result(LIMIT) == "value"
-
-
-@pytest.mark.parametrize("first", SETTERS.values(), ids=SETTERS)
-@pytest.mark.parametrize("second", SETTERS.values(), ids=SETTERS)
-def test_a_future_is_set_once(any_future: AnyFuture, first: Setter, second: Setter) -> None:
-    first(any_future)
+@each_setter
+def test_a_future_is_set_once(any_future: AnyFuture, setter: Setter) -> None:
+    setter(any_future)
     before = repr(any_future.exception())
-    with pytest.raises(InvalidStateError):
-        second(any_future)
+    for another in SETTERS.values():
+        with pytest.raises(InvalidStateError):
+            another(any_future)
     assert repr(any_future.exception()) == before
-
-
-def test_of_racing_threads_exactly_one_wins(any_future: AnyFuture) -> None:
-    barrier = threading.Barrier(8)
-
-    def wins(number: int) -> bool:
-        barrier.wait(LIMIT)
-        try:
-            any_future.set_result(number)
-        except InvalidStateError:
-            return False
-        return True
-
-    racers = [in_thread(wins, number) for number in range(8)]
-    won = [racer.result(LIMIT) for racer in racers]
-    assert won.count(True) == 1
-    assert any_future.result() == won.index(True)
 
 
 # What concurrent.futures leaves open
 
 
 @pytest.mark.parametrize(
-    "value",
-    [None, False, 0, "", b"", [], ..., NotImplemented, StopIteration, StopIteration(1)],
-    ids=repr,
+    "value", [None, 0, "", NotImplemented, StopIteration, StopIteration(1)], ids=repr
 )
 def test_any_value_is_a_result_also_an_exception(future: ProxyFuture[Any], value: object) -> None:
     future.set_result(value)
@@ -263,12 +217,15 @@ def test_a_proxy_or_a_future_may_be_a_result(store: Store) -> None:
     third: ProxyFuture[ProxyFuture[str]] = store.future()
     second.set_result(first.proxy())
     third.set_result(first)
-    results: list[Any] = [second.result(), second.to_concurrent().result(LIMIT)]
-    results.append(asyncio.run(awaited(second)))
+    results: list[Any] = [
+        second.result(),
+        second.to_concurrent().result(LIMIT),
+        asyncio.run(awaited(second)),
+    ]
     # Nobody waited for the first future until now.
     assert all(type(result) is Proxy and not is_resolved(result) for result in results)
     first.set_result("value")
-    assert [result.upper() for result in results] == ["VALUE"] * 3
+    assert results == ["value"] * 3
     assert second.proxy().upper() == "VALUE"
     assert third.result().result() == "value"
 
@@ -276,7 +233,6 @@ def test_a_proxy_or_a_future_may_be_a_result(store: Store) -> None:
 def test_an_evicted_result_is_no_longer_there(store: Store) -> None:
     future: ProxyFuture[str] = store.future()
     future.set_result("value")
-    assert future.result() == "value"
     store.evict(future.key)
     assert not future.done()
     with pytest.raises(TimeoutError):
@@ -288,8 +244,6 @@ def test_repr_tells_the_key_and_the_store_without_asking_anybody(tmp_path: Path)
         future: ProxyFuture[str] = store.future()
         expected = f"<ProxyFuture {future.key!r} in {store!r}>"
         assert repr(future) == expected
-        future.set_result("value")
-        assert repr(future) == expected
     with pytest.raises(ConnectorError):
         future.done()
     assert repr(future) == expected
@@ -299,11 +253,6 @@ def test_repr_tells_the_key_and_the_store_without_asking_anybody(tmp_path: Path)
 # From process to process
 
 
-def produce(future: ProxyFuture[Any], value: object) -> None:
-    with future:
-        future.set_result(value)
-
-
 def consume(value: Any) -> str:
     """Works with a string or its proxy, and returns a string in either case."""
     return f"{value.upper()}"
@@ -311,18 +260,6 @@ def consume(value: Any) -> str:
 
 def consume_result(future: ProxyFuture[str]) -> str:
     return consume(future.result(LIMIT))
-
-
-def test_a_future_is_as_good_as_a_proxy_to_another_process(
-    shared_store: Store, processes: ProcessPoolExecutor
-) -> None:
-    future: ProxyFuture[str] = shared_store.future()
-    consumers = [
-        processes.submit(consume, future.proxy()),
-        processes.submit(consume_result, future),
-    ]
-    produce(future, "value")
-    assert [consumer.result(LIMIT) for consumer in consumers] == ["VALUE"] * 2
 
 
 def consume_after_telling(arrived: ProxyFuture[str], value: Any) -> str:
@@ -338,20 +275,21 @@ def test_a_consumer_starts_at_once_blocks_at_the_first_use_and_then_goes_on(
     consumer = processes.submit(consume_after_telling, arrived, future.proxy())
     assert arrived.result(LIMIT) == "unresolved"
     assert_still_waiting(consumer)
-    processes.submit(produce, future, "value")
+    processes.submit(future.set_result, "value")
     assert consumer.result(LIMIT) == "VALUE"
 
 
 def test_a_pickled_copy_is_as_good_as_the_original(future: ProxyFuture[str]) -> None:
     copy = copied(future)
-    assert copy.key == future.key
     copy.set_result("value")
     assert future.result(LIMIT) == copied(copy).result(LIMIT) == "value"
     with pytest.raises(InvalidStateError):
         future.set_result("another")
 
 
-def test_many_consumers_may_wait(future: ProxyFuture[str]) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_consumers_may_wait(stores: dict[str, Store], kind: str) -> None:
+    future: ProxyFuture[str] = stores[kind].future()
     waiters = [in_thread(consume, copied(future).proxy()) for _ in range(10)]
     waiters += [in_thread(consume_result, future) for _ in range(10)]
     assert_still_waiting(*waiters)
@@ -362,12 +300,9 @@ def test_many_consumers_may_wait(future: ProxyFuture[str]) -> None:
 # Options of a proxy
 
 
-@pytest.mark.parametrize("timeout", [0, 0.05])
-def test_a_proxy_that_waited_too_long_says_so_and_works_later(
-    future: ProxyFuture[str], timeout: float
-) -> None:
-    proxy = copied(future.proxy(timeout=timeout))
-    for _ in range(2):
+def test_a_proxy_that_waited_too_long_says_so_and_works_later(future: ProxyFuture[str]) -> None:
+    for timeout in 0, 0.05:
+        proxy = copied(future.proxy(timeout=timeout))
         with pytest.raises(ProxyResolveError) as caught:
             proxy.upper()
         assert isinstance(caught.value.__cause__, TimeoutError)
@@ -384,7 +319,6 @@ def test_a_proxy_may_remove_the_result_once_it_has_it(store: Store) -> None:
     assert future.done()
     assert removing.upper() == "VALUE"
     assert not future.done()
-    assert not store.exists(future.key)
     assert store.get(future.key, "gone") == "gone"
     assert removing.upper() == "VALUE"
 
@@ -419,6 +353,9 @@ def test_a_result_of_another_type_is_refused_and_the_future_stays_pending(store:
     assert not future.done()
     future.set_result(True)  # an instance of a subclass
     assert future.proxy() + 1 == 2
+
+
+def test_of_any_type_an_exception_may_be_set(store: Store) -> None:
     future = store.future(int)
     future.set_exception(ValueError("reason"))
     assert isinstance(future.exception(), ValueError)
@@ -434,35 +371,29 @@ def test_a_producer_sets_the_result_in_the_block(future: ProxyFuture[str]) -> No
     assert future.result(LIMIT) == "value"
 
 
-@pytest.mark.parametrize(
-    "error",
-    [ZeroDivisionError("reason"), KeyboardInterrupt("reason"), SystemExit("reason")],
-    ids=repr,
-)
+@pytest.mark.parametrize("kind", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
 def test_an_exception_goes_to_the_consumers_and_on_in_the_producer(
-    future: ProxyFuture[str], error: BaseException
+    future: ProxyFuture[str], kind: type[BaseException]
 ) -> None:
-    with pytest.raises(type(error)) as caught, future:
+    error = kind("reason")
+    with pytest.raises(kind) as caught, future:
         raise error
     assert caught.value is error
-    with pytest.raises(type(error), match="reason"):
+    with pytest.raises(kind, match="reason"):
         future.result(LIMIT)
 
 
 def test_leaving_the_block_without_a_result_breaks_the_future(future: ProxyFuture[str]) -> None:
     with future:
         pass
-    assert future.done()
     with pytest.raises(BrokenFutureError, match="without a result"):
         future.result(LIMIT)
-    with pytest.raises(InvalidStateError):
-        future.set_result("too late")
 
 
 @pytest.mark.parametrize("raises", [False, True])
 @pytest.mark.parametrize("setter", [lambda future: future, copied], ids=["itself", "somebody else"])
 def test_what_was_set_while_the_block_runs_stays(
-    future: ProxyFuture[str], setter: Callable[[ProxyFuture[str]], ProxyFuture[str]], raises: bool
+    future: ProxyFuture[str], setter: Callable[[Any], ProxyFuture[str]], raises: bool
 ) -> None:
     with contextlib.suppress(ZeroDivisionError), future:
         setter(future).set_exception(ValueError("reason"))
@@ -497,62 +428,26 @@ def test_on_a_closed_store_the_blocks_own_exception_comes_out(tmp_path: Path) ->
         pass
 
 
-def exit_in_block(future: ProxyFuture[str]) -> None:
-    with future:
-        raise SystemExit("the producer exits")
-
-
-def test_a_process_that_exits_in_the_block_tells_the_consumers(stores: dict[str, Store]) -> None:
-    future: ProxyFuture[str] = stores["manager"].future()
-    spawn = multiprocessing.get_context("spawn")
-    process = spawn.Process(target=exit_in_block, args=(future,))
-    process.start()
-    try:
-        assert isinstance(future.exception(LIMIT), SystemExit)
-    finally:
-        process.join(LIMIT)
-    assert process.exitcode == 1
-
-
 # to_concurrent: a follower
 
 
-def test_wait_takes_followers(store: Store) -> None:
+def test_wait_and_as_completed_take_followers(store: Store) -> None:
     futures: list[ProxyFuture[int]] = [store.future() for _ in range(3)]
     followers = [future.to_concurrent() for future in futures]
     futures[1].set_result(1)
     done, pending = concurrent.futures.wait(followers, LIMIT, concurrent.futures.FIRST_COMPLETED)
     assert (done, pending) == ({followers[1]}, {followers[0], followers[2]})
-    futures[0].set_result(0)
-    futures[2].set_exception(ValueError())
-    done, pending = concurrent.futures.wait(followers, LIMIT)
-    assert (done, pending) == (set(followers), set())
-
-
-def test_as_completed_takes_followers(store: Store) -> None:
-    futures: list[ProxyFuture[int]] = [store.future() for _ in range(3)]
-    completed = concurrent.futures.as_completed(
-        [future.to_concurrent() for future in futures], timeout=LIMIT
-    )
-    for number in 2, 0, 1:
+    completed = concurrent.futures.as_completed(pending, LIMIT)
+    for number in 2, 0:
         futures[number].set_result(number)
         assert next(completed).result() == number
-    assert next(completed, None) is None
-
-
-def test_a_follower_calls_back(future: ProxyFuture[str]) -> None:
-    called: Future[str] = Future()
-    future.to_concurrent().add_done_callback(lambda follower: called.set_result(follower.result()))
-    assert_still_waiting(called)
-    future.set_result("value")
-    assert called.result(LIMIT) == "value"
 
 
 def test_who_waits_for_a_cancelled_follower_is_told_soon_and_nobody_else(
-    local_future: ProxyFuture[str],
+    future: ProxyFuture[str],
 ) -> None:
     before = set(threading.enumerate())
-    cancelled, follower = local_future.to_concurrent(), local_future.to_concurrent()
+    cancelled, follower = future.to_concurrent(), future.to_concurrent()
     threads = set(threading.enumerate()) - before
     assert_still_waiting(cancelled, follower)
     assert cancelled.cancel()
@@ -560,17 +455,9 @@ def test_who_waits_for_a_cancelled_follower_is_told_soon_and_nobody_else(
     with pytest.raises(CancelledError):
         cancelled.result()
     assert eventually(lambda: sum(thread.is_alive() for thread in threads) == 1)
-    assert not local_future.done()
-    local_future.set_result("value")
+    assert not future.done()
+    future.set_result("value")
     assert follower.result(LIMIT) == "value"
-
-
-def test_a_follower_reports_a_result_that_cannot_be_deserialized(store: Store) -> None:
-    future: ProxyFuture[str] = store.future()
-    follower = future.to_concurrent()
-    connector: Any = store.connector
-    connector.set(future.key, b"damaged")
-    assert isinstance(follower.exception(LIMIT), SerializationError)
 
 
 # await
@@ -585,20 +472,19 @@ async def as_coroutine(future: ProxyFuture[T]) -> T:
     return await future
 
 
-def test_await_returns_the_result_and_leaves_the_event_loop_free(future: ProxyFuture[str]) -> None:
-    async def main() -> str:
-        task = asyncio.create_task(awaited(future))
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert not task.done()
-        future.set_result("value")
-        return await task
+def test_await_leaves_the_event_loop_free(store: Store) -> None:
+    futures: list[ProxyFuture[int]] = [store.future() for _ in range(3)]
 
-    assert asyncio.run(main()) == "value"
+    async def main() -> list[int | BaseException]:
+        gathering = asyncio.gather(*map(awaited, futures), return_exceptions=True)
+        await asyncio.sleep(SETTLING)
+        assert not gathering.done()
+        futures[2].set_result(2)
+        futures[0].set_result(0)
+        futures[1].set_exception(ValueError("reason"))
+        return await gathering
 
-
-class EndOfStream(StopIteration):
-    pass
+    assert list(map(repr, asyncio.run(main()))) == ["0", "ValueError('reason')", "2"]
 
 
 class Withdrawn(asyncio.CancelledError):
@@ -610,62 +496,44 @@ class Bank:
         """It has no more than the name in common with asyncio's."""
 
 
-@pytest.mark.parametrize(
-    "error", [ValueError("reason"), TimeoutError("reason"), Bank.CancelledError("reason")], ids=repr
-)
+@pytest.mark.parametrize("kind", [ValueError, TimeoutError, Bank.CancelledError])
 def test_await_and_followers_raise_the_exception(
-    local_future: ProxyFuture[str], error: Exception
+    future: ProxyFuture[str], kind: type[Exception]
 ) -> None:
-    local_future.set_exception(error)
-    assert type(local_future.to_concurrent().exception(LIMIT)) is type(error)
-    with pytest.raises(type(error), match="reason"):
-        asyncio.run(awaited(local_future))
+    future.set_exception(kind("reason"))
+    assert type(future.to_concurrent().exception(LIMIT)) is kind
+    with pytest.raises(kind, match="reason"):
+        asyncio.run(awaited(future))
 
 
-@pytest.mark.parametrize(
-    "error", [StopIteration("reason"), EndOfStream("reason"), Withdrawn("reason")], ids=repr
-)
-def test_await_raises_another_error_for_one_that_asyncio_would_take_for_its_own(
-    local_future: ProxyFuture[str], error: BaseException
+@pytest.mark.parametrize("kind", [StopIteration, Withdrawn])
+def test_await_and_followers_raise_another_error_for_one_that_asyncio_would_take_for_its_own(
+    future: ProxyFuture[str], kind: type[BaseException]
 ) -> None:
-    local_future.set_exception(error)
-    with pytest.raises(RuntimeError, match=r"The producer raised \w+\('reason'\)") as raised:
-        asyncio.run(awaited(local_future))
-    causes: list[BaseException] = [raised.value]
-    while causes[-1].__cause__ is not None:
-        causes.append(causes[-1].__cause__)
-    assert type(error) in map(type, causes)
+    future.set_exception(kind("reason"))
+    with pytest.raises(kind):
+        future.result(LIMIT)
+    error = future.to_concurrent().exception(LIMIT)
+    assert type(error) is RuntimeError
+    assert type(error.__cause__) is kind
+    with pytest.raises(RuntimeError, match=rf"The producer raised {kind.__name__}\('reason'\)"):
+        asyncio.run(awaited(future))
 
 
-def test_await_can_be_limited_or_cancelled_and_repeated(local_future: ProxyFuture[str]) -> None:
+def test_await_can_be_limited_or_cancelled_and_repeated(future: ProxyFuture[str]) -> None:
     async def main() -> str:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(as_coroutine(local_future), 0.05)
-        task = asyncio.create_task(as_coroutine(local_future))
+            await asyncio.wait_for(as_coroutine(future), 0.05)
+        task = asyncio.create_task(as_coroutine(future))
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not local_future.done()
-        local_future.set_result("value")
-        return await awaited(local_future)
+        assert not future.done()
+        future.set_result("value")
+        return await awaited(future)
 
     assert asyncio.run(main()) == "value"
-
-
-def test_gather_awaits_several(store: Store) -> None:
-    futures: list[ProxyFuture[int]] = [store.future() for _ in range(4)]
-
-    async def main() -> list[int | BaseException]:
-        gathering = asyncio.gather(*futures, return_exceptions=True)
-        for number in 3, 1, 0:
-            futures[number].set_result(number)
-        futures[2].set_exception(ValueError("reason"))
-        return await asyncio.wait_for(gathering, LIMIT)
-
-    results = asyncio.run(main())
-    assert isinstance(results.pop(2), ValueError)
-    assert results == [0, 1, 3]
 
 
 # A wait is visible
@@ -673,9 +541,7 @@ def test_gather_awaits_several(store: Store) -> None:
 Way = Callable[[ProxyFuture[Any]], object]
 WAYS: dict[str, Way] = {
     "result": lambda future: future.result(),
-    "exception": lambda future: future.exception(),
     "a proxy": lambda future: resolve(future.proxy()),
-    "to_concurrent": lambda future: future.to_concurrent().result(),
     "await": lambda future: asyncio.run(as_coroutine(future)),
 }
 
@@ -701,14 +567,14 @@ def test_a_wait_says_once_after_thirty_seconds_what_it_waits_for(
         assert part in record.getMessage()
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_nobody_hears_of_a_short_wait(
-    local_future: ProxyFuture[Any], way: Way, caplog: pytest.LogCaptureFixture
+    future: ProxyFuture[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    waiter = in_thread(way, local_future)
-    assert_still_waiting(waiter)
-    local_future.set_result("value")
-    waiter.result(LIMIT)
+    waiters = [in_thread(way, future) for way in WAYS.values()]
+    assert_still_waiting(*waiters)
+    future.set_result("value")
+    for waiter in waiters:
+        waiter.result(LIMIT)
     assert not caplog.records
 
 
@@ -731,29 +597,30 @@ def test_a_future_becomes_a_proxy_as_any_argument(store: Store) -> None:
     assert (args, kwargs) == (("first",), {"fn": "second"})
 
 
-def test_other_arguments_stay_as_they_are(local_future: ProxyFuture[str]) -> None:
-    arguments = [[local_future], 1, Future[str]()]
-    args, kwargs = call_with_proxies(arguments_of, *arguments, other=local_future.proxy())
+def test_other_arguments_stay_as_they_are(future: ProxyFuture[str]) -> None:
+    arguments = [[future], 1, Future[str]()]
+    args, kwargs = call_with_proxies(arguments_of, *arguments, other=future.proxy())
     assert all(map(operator.is_, args, arguments))
-    assert arguments[0] == [local_future]
-    assert type(kwargs["other"]) is Proxy
+    assert arguments[0] == [future]
     assert not is_resolved(kwargs["other"])
 
 
 def test_the_result_of_the_function_is_returned_and_its_exception_raised(
-    local_future: ProxyFuture[str],
+    future: ProxyFuture[str],
 ) -> None:
-    local_future.set_result("value")
-    assert call_with_proxies(consume, local_future) == "VALUE"
+    future.set_result("value")
+    assert call_with_proxies(consume, future) == "VALUE"
     with pytest.raises(ZeroDivisionError):
-        call_with_proxies(lambda value: 1 / 0, local_future)
+        call_with_proxies(lambda value: 1 / 0, future)
 
 
 def test_it_can_be_submitted_to_an_executor(
-    shared_store: Store, processes: ProcessPoolExecutor
+    stores: dict[str, Store], processes: ProcessPoolExecutor
 ) -> None:
-    future: ProxyFuture[MyData] = shared_store.future(MyData)
-    bar_result_future = processes.submit(call_with_proxies, bar, future)
-    keyword = processes.submit(call_with_proxies, bar, data=future)
+    future = stores["file"].future(MyData)
+    results = [
+        processes.submit(call_with_proxies, bar, future),
+        processes.submit(call_with_proxies, bar, data=future),
+    ]
     foo(future)
-    assert bar_result_future.result(LIMIT) == keyword.result(LIMIT) == 6
+    assert [result.result(LIMIT) for result in results] == [6, 6]
