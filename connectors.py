@@ -297,7 +297,7 @@ class _Memory:
         with self._lock:
             self._waiters.setdefault(key_id, set()).add(waiter)
         try:
-            # It looks when it is listed as a waiter. So no value can come between.
+            # It looks only now that it is listed as a waiter. So no value can come between.
             value = self._values.get(key_id)
             return waiter.get(timeout=seconds) if value is None else value
         except Empty:
@@ -488,7 +488,7 @@ class _MemoryProxy(BaseProxy):
             raise
         if kind == "#RETURN":
             return result
-        raise result if kind == "#ERROR" else RemoteError(result)  # the server's own trouble
+        raise (result if kind == "#ERROR" else RemoteError(result))  # the server's own trouble
 
     def _get_connection(self) -> Any:
         """Returns the connection of this thread, in this process: a fork copies it."""
@@ -517,7 +517,7 @@ class _MemoryManager(BaseManager):
 
     def make_server(self) -> Server:
         server = self.get_server()
-        server.create(cast(Any, None), "memory")  # as if for a client: so there is always a user
+        server.create(cast(Any, None), "memory")  # or the library forgets it with its last client
         return server
 
     def open_memory(self) -> _MemoryProxy:
@@ -567,7 +567,7 @@ def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], Address]:
             "No server can be started from a frozen program, a zip application, or without "
             "sys.executable. Run `python -m connectors serve HOST:PORT`, and use connect()."
         )
-    # A new interpreter, since a fork would hold our files and locks. It runs this file alone.
+    # A new interpreter, since a fork would hold our files and locks; -I -S: without user's settings.
     command = [sys.executable, "-I", "-S", __file__, "serve", "--for-creator"]
     try:
         server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)

@@ -711,7 +711,7 @@ class Proxy(Generic[T]):
     def __trunc__(self) -> Any: return math.trunc(self.__target__)
     def __floor__(self) -> Any: return math.floor(self.__target__)
     def __ceil__(self) -> Any: return math.ceil(self.__target__)
-    # 3.3.9 and 3.3.11 With statements, and buffers (Python 3.12 and later)
+    # 3.3.9 and 3.3.11 With statements (ExitStack raises Python's errors); buffers (Python 3.12)
     def __enter__(self) -> Any: return contextlib.ExitStack().enter_context(self.__target__)
     def __exit__(self, *exc: Any) -> Any: return self.__target__.__exit__(*exc)
     def __buffer__(self, flags: int) -> memoryview: return memoryview(self.__target__)
