@@ -315,6 +315,15 @@ def test_an_exception_of_a_class_that_is_missing_here_is_described(
     assert "OnlyThereError('reason')" in str(error)
 
 
+def test_a_damaged_exception_is_an_error_of_its_own(store: Store, future: ProxyFuture[Any]) -> None:
+    future.set_exception(ValueError("reason"))
+    connector: Any = store.connector
+    damaged: ProxyFuture[Any] = store.future()
+    connector.set(damaged.key, connector.get(future.key)[:-10])
+    with pytest.raises(SerializationError):
+        damaged.result(LIMIT)
+
+
 # Nothing is kept alive by an exception that was dealt with
 
 
