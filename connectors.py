@@ -567,7 +567,7 @@ def _start_server(authkey: bytes) -> tuple[subprocess.Popen[bytes], Address]:
             "No server can be started from a frozen program, a zip application, or without "
             "sys.executable. Run `python -m connectors serve HOST:PORT`, and use connect()."
         )
-    # A new interpreter, since a fork would hold our files and locks; -I -S: without user's settings.
+    # A new interpreter, since a fork would hold our files and locks. -I -S: without settings.
     command = [sys.executable, "-I", "-S", __file__, "serve", "--for-creator"]
     try:
         server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
