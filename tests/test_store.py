@@ -131,6 +131,28 @@ def test_a_consumer_can_write_into_its_copy(store: Store, value: Any) -> None:
     assert proxy != value
 
 
+@pytest.mark.slow
+def test_arrays_arrive_with_their_layout_and_can_be_written(store: Store) -> None:
+    numpy = pytest.importorskip("numpy", reason="needs NumPy")
+    numbers = numpy.arange(60_000.0).reshape(200, 300)
+    for value in (
+        numbers,
+        numpy.asfortranarray(numbers),
+        numbers[::2, ::-3],
+        numpy.zeros(3, dtype=[("name", "U5"), ("number", "i4")]),
+        numpy.array([1, "two", None], dtype=object),
+        numpy.array(5),
+        numpy.empty((0, 3)),
+        numpy.array([], dtype="U1"),
+    ):
+        copy: Any = extract(store.proxy(value))
+        assert copy.dtype == value.dtype
+        if value.flags.contiguous:
+            assert copy.flags.f_contiguous == value.flags.f_contiguous
+        assert numpy.array_equal(copy, value)
+        assert copy.flags.writeable
+
+
 # Proxies
 
 
