@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import collections
 import collections.abc
-import concurrent.futures
 import contextlib
 import copy
 import dataclasses
@@ -21,7 +20,6 @@ import datetime
 import functools
 import inspect
 import io
-import itertools
 import math  # noqa: F401  # some modules are used only in the expressions
 import numbers
 import operator
@@ -32,21 +30,20 @@ import pprint  # noqa: F401
 import re
 import reprlib  # noqa: F401
 import struct  # noqa: F401
-import subprocess
 import sys
 import threading
 import time
 import traceback
 import types
 import weakref
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from ipaddress import ip_address, ip_interface  # noqa: F401
 from typing import Any, NoReturn
 
 import pytest
-from support import ROOT, needs_fork
+from conformance import LIMIT, in_thread
 
 from proxyfuture import Proxy, ProxyResolveError, extract, is_resolved, resolve
 
@@ -104,6 +101,15 @@ def check(expression: str, *targets: Any) -> None:
         assert name_of(hidden) == name_of(plain)
 
 
+def check_either_side(expression: str, *operands: tuple[Any, Any]) -> None:
+    """Checks that an expression gives the same if `x`, or `y`, or both are proxies."""
+    for x, y in operands:
+        expected = outcome(expression, x=x, y=y)
+        assert outcome(expression, x=proxy_of(x), y=y) == expected, (x, y)
+        assert outcome(expression, x=x, y=proxy_of(y)) == expected, (x, y)
+        assert outcome(expression, x=proxy_of(x), y=proxy_of(y)) == expected, (x, y)
+
+
 def after(statement: str, **names: Any) -> Any:
     """Returns what the name `x` stands for after a statement."""
     exec(statement, globals(), names)
@@ -136,56 +142,21 @@ OPERATIONS = {**{f"x {sign} y": name for sign, name in SIGNS.items()}, "divmod(x
 
 # What stands on the left and on the right. The first pair of each has an immutable left.
 OPERANDS: dict[str, list[tuple[Any, Any]]] = {
-    "x + y": [
-        *((7, 0.5), ("on", "to"), (bytearray(b"on"), b"to"), ([1], [2]), ([1], (2,)), (1, "one")),
-        *((Fraction(1, 3), Fraction(1, 6)), (datetime.date(2000, 1, 31), datetime.timedelta(1))),
-        (collections.Counter("ab"), collections.Counter("b")),
-    ],
+    "x + y": [(7, 0.5), ("on", "to"), ([1], [2]), ([1], (2,)), (1, "one")],
     "x - y": [(Fraction(1, 3), 2), ({1, 2}, {2}), ([1], [1])],
     "x * y": [(7, 0.5), ([1, 2], 3), (3, "ab"), ("a", "b")],
     "x @ y": [(Matrix([1, 2]), Matrix([3, 4])), (Matrix([1, 2]), [3]), ([1], Matrix([3, 4]))],
     "x / y": [(7, 2), (pathlib.PurePath("a"), "b"), ("a", pathlib.PurePath("b")), (1, 0)],
     "x // y": [(-7, 2.0), (datetime.timedelta(1), 7), (1, 0)],
-    "x % y": [(-7, 3.0), ("%d", 3), ("%(a)s", {"a": 1}), (1, 0)],
+    "x % y": [(-7, 3.0), ("%d", 3), ("%(a)s", {"a": 1})],
     "x ** y": [(7, 2), (Decimal(2), 3), (0, -1)],
     "x << y": [(7, 2), (1.5, 1)],
     "x >> y": [(7, 2), (1, -1)],
     "x & y": [(6, 3), ({1, 2}, {2, 3}), ({1: 2}.keys(), {1, 3})],
     "x ^ y": [(6, 3), ({1, 2}, {2, 3})],
-    "x | y": [(6, 3), ({1: 1}, {2: 2}), (int, str), (re.IGNORECASE, re.MULTILINE)],
+    "x | y": [(6, 3), ({1: 1}, {2: 2}), (int, str)],
     "divmod(x, y)": [(7, 2), (Fraction(7, 3), 2), (1, 0)],
 }
-
-
-class Expression:
-    """Has every operator, and each one notes what was asked of it."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __repr__(self) -> str:
-        return self.text
-
-
-def _noting(name: str) -> Callable[..., Expression]:
-    return lambda self, *others: Expression(f"{name}{(self, *others)}")
-
-
-def _changing(name: str) -> Callable[..., Expression]:
-    """Returns an operator that changes the expression, as those of a list change the list."""
-
-    def change(self: Expression, *others: object) -> Expression:
-        self.text = f"{name}{(self, *others)}"
-        return self
-
-    return change
-
-
-for _name in OPERATIONS.values():
-    setattr(Expression, f"__{_name}__", _noting(_name))
-    setattr(Expression, f"__r{_name}__", _noting(f"r{_name}"))
-for _name in SIGNS.values():
-    setattr(Expression, f"__i{_name}__", _changing(f"i{_name}"))
 
 
 def test_every_operator_is_tried() -> None:
@@ -195,33 +166,22 @@ def test_every_operator_is_tried() -> None:
 
 
 class TestOperators:
+    @pytest.mark.parametrize("expression", OPERATIONS)
+    def test_give_what_the_target_gives_on_either_side(self, expression: str) -> None:
+        check_either_side(expression, *OPERANDS[expression])
+
     @pytest.mark.parametrize(
-        ("expression", "x", "y"),
-        [(expression, x, y) for expression, pairs in OPERANDS.items() for x, y in pairs],
-        ids=name_of,
+        ("statement", "target", "y"),
+        [("x += y", [1], [2]), ("x *= y", [1], 2), ("x -= y", {1, 2}, {1}), ("x |= y", {1}, {2})],
     )
-    def test_give_what_the_target_gives_on_either_side(
-        self, expression: str, x: Any, y: Any
+    def test_in_place_change_a_mutable_target_behind_its_proxy(
+        self, statement: str, target: Any, y: Any
     ) -> None:
-        expected = outcome(expression, x=x, y=y)
-        assert outcome(expression, x=proxy_of(x), y=y) == expected
-        assert outcome(expression, x=x, y=proxy_of(y)) == expected
-        assert outcome(expression, x=proxy_of(x), y=proxy_of(y)) == expected
-
-    @pytest.mark.parametrize(("expression", "name"), OPERATIONS.items(), ids=OPERATIONS)
-    def test_ask_the_targets_own_method(self, expression: str, name: str) -> None:
-        x, y = proxy_of(Expression("x")), proxy_of(Expression("y"))
-        assert evaluated(expression, x=x, y=2).text == f"{name}(x, 2)"
-        assert evaluated(expression, x=2, y=y).text == f"r{name}(y, 2)"
-        assert evaluated(expression, x=x, y=y).text == f"{name}(x, y)"
-
-    @pytest.mark.parametrize("sign", SIGNS)
-    def test_in_place_change_a_mutable_target_behind_its_proxy(self, sign: str) -> None:
-        target, y = Expression("x"), proxy_of(Expression("y"))
+        changed = after(statement, x=copy.copy(target), y=y)
         proxy = proxy_of(target)
-        assert after(f"x {sign}= y", x=proxy, y=y) is proxy
+        assert after(statement, x=proxy, y=proxy_of(y)) is proxy
         assert extract(proxy) is target
-        assert target.text == f"i{SIGNS[sign]}(x, y)"
+        assert target == changed
 
     @pytest.mark.parametrize("sign", SIGNS)
     def test_in_place_rebind_the_name_where_the_target_is_immutable(self, sign: str) -> None:
@@ -238,18 +198,13 @@ class TestTheRightOperandIsUnwrapped:
     """Where a proxy stands at the left, the target gets to see the other one's target."""
 
     @expressions("""
-        P(ip_address('1.2.3.4')) == P(ip_interface('1.2.3.4/24')); P({1: 2}) == P({1: 2});
-        P('b') in P('abc'); P('%s-%s') % P((1, 2)); P([1, 2, 3])[P(slice(0, 2))]; P({1: 2})[P(1)];
-        [1, 2][P(1)]; pow(P(3), P(2), P(5)); pow(P(3), 2, 5); divmod(P(7), P(2));
-        issubclass(P(bool), P(int)); issubclass(bool, P(int)); isinstance(P(3), P(int))
+        P(ip_address('1.2.3.4')) == P(ip_interface('1.2.3.4/24')); P('b') in P('abc');
+        P('%s-%s') % P((1, 2)); P([1, 2, 3])[P(slice(0, 2))]; [1, 2][P(1)]; pow(P(3), P(2), P(5));
+        issubclass(P(bool), P(int)); isinstance(P(3), P(int))
     """)
     def test_and_gives_what_it_gives_without_proxies(self, expression: str) -> None:
         expected = outcome(expression, P=lambda target: target)
         assert outcome(expression, P=proxy_of) == expected
-
-    @pytest.mark.skipif(sys.version_info < (3, 14), reason="before 3.14, pow() does not ask")
-    def test_also_the_modulus_of_a_reflected_pow(self) -> None:
-        assert pow(3, proxy_of(2), proxy_of(5)) == 4
 
     def test_as_a_key_but_a_proxy_stays_one_as_a_value(self) -> None:
         target: dict[Any, Any] = {}
@@ -266,46 +221,34 @@ class TestTheRightOperandIsUnwrapped:
 # Comparisons
 
 
-COMPARED: list[tuple[Any, Any]] = [
-    *((1, 2), (2, 2), (2, 1.5), (float("nan"), 1), ("a", "b"), ((), (1,)), ({1}, {2}), (1, "one")),
-    *(({1: 2}, {1: 2}), (None, None), (int, int), (Decimal("0.5"), Fraction(1, 2))),
-]
-
-
 @pytest.mark.parametrize("expression", ["x < y", "x <= y", "x == y", "x != y", "x > y", "x >= y"])
-class TestComparisons:
-    def test_give_what_the_target_gives_on_either_side(self, expression: str) -> None:
-        for x, y in COMPARED:
-            expected = outcome(expression, x=x, y=y)
-            assert outcome(expression, x=proxy_of(x), y=y) == expected
-            assert outcome(expression, x=x, y=proxy_of(y)) == expected
-            assert outcome(expression, x=proxy_of(x), y=proxy_of(y)) == expected
+def test_comparisons_give_what_the_target_gives_on_either_side(expression: str) -> None:
+    check_either_side(expression, (1, 2), (2, 2), (2, 1.5), (float("nan"), 1), ("a", "b"))
+    check_either_side(expression, ({1}, {2}), (1, "one"), ({1: 2}, {1: 2}), (None, None))
 
 
 # Numbers, conversions, formatting, hash and truth
 
 
 @expressions("""
-    -x; +x; abs(x); ~x; str(x); bin(x); range(x); int(x); float(x); complex(x); operator.index(x);
-    round(x); round(x, 1); math.trunc(x); math.floor(x); math.ceil(x)
+    -x; +x; abs(x); ~x; int(x); float(x); complex(x); operator.index(x); round(x); round(x, 1);
+    math.trunc(x); math.floor(x); math.ceil(x)
 """)
 def test_numbers_convert_as_the_target_does(expression: str) -> None:
     check(expression, -7, True, 2.5, 1j, Fraction(-7, 2), Decimal("-2.5"), "12", [1])
 
 
 @expressions("""
-    [1, 2, 3, 4][x:]; [0] * x; 'a' * x; {3: 'three'}[x]; {x: 'three'}[3]; x in {3}; [1, x].index(3);
-    sum([x, x, 1]); max(x, 2) + 0; sorted([4, x])[0]; math.sqrt(x); hex(x); chr(x); Fraction(x, 6);
-    struct.pack('i', x)
+    [1, 2, 3, 4][x:]; 'a' * x; {3: 'three'}[x]; {x: 'three'}[3]; range(x); sum([x, x, 1]);
+    sorted([4, x])[0]; math.sqrt(x); hex(x); Fraction(x, 6); struct.pack('i', x)
 """)
 def test_a_proxy_of_a_number_serves_where_numbers_serve(expression: str) -> None:
     check(expression, 3)
 
 
 @expressions("""
-    str(x); repr(resolved(x)); ascii(resolved(x)); '%s' % x; '{:>12}'.format(x);
-    f'{x}, {resolved(x)!r}, {x!s:>12}'; reprlib.repr(resolved(x)); format(x, '.1f');
-    format(x, '08'); format(x, '%Y'); format(x, 'no such')
+    str(x); repr(resolved(x)); ascii(resolved(x)); '%s' % x; f'{x}, {x!s:>12}'; format(x, '.1f');
+    format(x, '%Y')
 """)
 def test_it_is_written_as_its_target(expression: str) -> None:
     check(expression, 3, 2.55, "ä", b"\xe4", Decimal("1.50"), datetime.date(2000, 1, 1), None)
@@ -317,9 +260,9 @@ def resolved(value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize("expression", ["hash(x)", "bool(x)", "not x", "x and 1", "bool(x or 0)"])
+@pytest.mark.parametrize("expression", ["hash(x)", "bool(x)", "x and 1"])
 def test_hash_and_truth_are_the_targets(expression: str) -> None:
-    check(expression, 0, 1, "", "a", (), (1, 2), [], [0], {}, None, int, Fraction(0))
+    check(expression, 0, 1, "", "a", (), (1, 2), [], [0], None, int, Fraction(0))
 
 
 # Bytes, buffers, paths
@@ -348,9 +291,8 @@ class TestBuffer:
             io.BytesIO(b"in").readinto(proxy_of(b"on"))
 
 
-@pytest.mark.parametrize("expression", ["os.fspath(x)", "os.path.basename(x)", "pathlib.Path(x)"])
-def test_file_system_paths(expression: str) -> None:
-    check(expression, "a/b", b"a/b", pathlib.Path("a/b"), 3)
+def test_a_proxy_of_a_path_serves_as_a_path() -> None:
+    check("(os.fspath(x), os.path.basename(x))", "a/b", b"a/b", pathlib.Path("a/b"), 3)
 
 
 # Containers
@@ -362,21 +304,20 @@ class Defaulting(dict[str, str]):
 
 
 @expressions("""
-    len(x); operator.length_hint(x); list(x); list(reversed(x)); sorted(x); [*x]; {**x}; dict(x);
-    list(zip(x, x)); [item for item in x]; next(x); (lambda *items: items)(*x);
-    (lambda first, *rest: rest)(*x); list(iter(x)) * 2; x[0]; x[-1]; x[100]; x[1:]; x['a'];
-    x['missing']; 1 in x; '1' in x; x.index(2); x.missing()
+    len(x); list(x); list(reversed(x)); [*x]; {**x}; dict(x); list(zip(x, x)); next(x);
+    (lambda first, *rest: rest)(*x); x[0]; x[-1]; x[100]; x[1:]; x['a']; x['missing']; 1 in x;
+    x.index(2)
 """)
 def test_containers_answer_as_the_target_does(expression: str) -> None:
     check(expression, [1, 2, 3], "123", b"123", range(1, 4), {1: "one", 2: "two"}, {1, 2}, 3)
     check(expression, collections.deque([1, 2, 3]), Defaulting(a="b"))
 
 
-@pytest.mark.parametrize("key", ["0", "-1", "1:", "::2", "100", "'a'"])
 @pytest.mark.parametrize("statement", ["x[{}] = 7", "x[{}] = b'7'", "del x[{}]"])
-def test_items_are_set_in_and_deleted_from_the_target(statement: str, key: str) -> None:
-    changed = f"after({statement.format(key)!r}, x=x) and None"
-    check(changed, [1, 2, 3], {0: 1}, bytearray(b"123"), collections.deque([1, 2]), (1, 2))
+def test_items_are_set_in_and_deleted_from_the_target(statement: str) -> None:
+    for key in "0", "-1", "1:", "100", "'a'":
+        changed = f"after({statement.format(key)!r}, x=x) and None"
+        check(changed, [1, 2, 3], {0: 1}, bytearray(b"123"), collections.deque([1, 2]), (1, 2))
 
 
 # Iteration
@@ -392,15 +333,11 @@ def counting(last: int) -> Generator[int, Any, str]:
 
 class TestIteration:
     def test_next_takes_one_item_of_the_target_after_the_other(self) -> None:
-        proxy = proxy_of(iter([1, 2]))
-        assert (next(proxy), next(proxy), next(proxy, "none left")) == (1, 2, "none left")
+        proxy = proxy_of(iter([1, 2, 3]))
+        assert (next(proxy), next(iter(proxy))) == (1, 2)
+        assert list(proxy) == [3]
         with pytest.raises(StopIteration):
             next(proxy)
-
-    def test_a_loop_over_an_iterator_goes_on_where_the_last_one_stopped(self) -> None:
-        proxy = proxy_of(iter([1, 2, 3]))
-        assert next(iter(proxy)) == 1
-        assert list(proxy) == [2, 3]
 
     def test_yield_from_delegates_to_the_target(self) -> None:
         def outer() -> Iterator[Any]:
@@ -414,58 +351,30 @@ class TestIteration:
         proxy.close()
         assert list(proxy) == []
 
-    def test_length_hints_are_the_targets(self) -> None:
-        assert operator.length_hint(proxy_of(iter([1, 2]))) == 2
-        assert operator.length_hint(proxy_of(counting(3))) == 0
-
 
 # Calls
 
 
-@pytest.mark.parametrize("expression", ["x()", "x([('a', 1)], b=2)", "x(self=1, factory=2)"])
-def test_calls_pass_all_arguments(expression: str) -> None:
+def test_calls_pass_all_arguments() -> None:
     def function(*args: Any, **kwargs: Any) -> Any:
         return args, kwargs
 
-    check(expression, function, functools.partial(function, 0), dict, 3)
+    for expression in "x()", "x([('a', 1)], b=2)", "x(self=1, factory=2)":
+        check(expression, function, functools.partial(function, 0), dict, 3)
 
 
 # Context managers
 
 
-class Manager:
-    def __init__(self, suppresses: bool = False) -> None:
-        self.suppresses = suppresses
-        self.seen: list[object] = []
-
-    def __enter__(self) -> str:
-        self.seen.append("entered")
-        return "its own"
-
-    def __exit__(self, *exc: object) -> bool:
-        self.seen.append(exc[1])
-        return self.suppresses
-
-    async def __aenter__(self) -> str:
-        return self.__enter__()
-
-    async def __aexit__(self, *exc: object) -> bool:
-        return self.__exit__(*exc)
-
-
-class TestContextManagers:
-    def test_enter_and_leave_the_target_which_sees_the_exception_and_may_suppress_it(self) -> None:
-        manager, error = Manager(), KeyError()
-        with pytest.raises(KeyError), proxy_of(manager) as entered:
-            assert (entered, manager.seen) == ("its own", ["entered"])
-            raise error
-        assert manager.seen == ["entered", error]
-        with proxy_of(Manager(suppresses=True)):
-            raise KeyError
-
-    def test_a_target_that_is_none_is_refused_as_without_a_proxy(self) -> None:
-        with pytest.raises(TypeError, match="context manager"), proxy_of(5):
-            raise AssertionError
+def test_context_managers_are_entered_and_left_and_may_suppress_the_exception() -> None:
+    with proxy_of(contextlib.nullcontext("its own")) as entered:
+        assert entered == "its own"
+    with proxy_of(contextlib.suppress(KeyError)):
+        raise KeyError
+    with pytest.raises(ValueError), proxy_of(contextlib.suppress(KeyError)):
+        raise ValueError
+    with pytest.raises(TypeError, match="context manager"), proxy_of(5):
+        raise AssertionError
 
 
 # Asynchronous protocols
@@ -482,12 +391,6 @@ async def counting_asynchronously(last: int) -> AsyncIterator[int]:
         yield number
 
 
-@types.coroutine
-def a_generator_that_is_a_coroutine() -> Generator[None, None, int]:
-    yield
-    return 3
-
-
 async def await_it(value: Any) -> Any:
     return await value
 
@@ -502,21 +405,8 @@ async def loop_asynchronously(value: Any) -> list[Any]:
 
 
 class TestAsynchronousProtocols:
-    @pytest.mark.parametrize("make", [lambda: answering(3), a_generator_that_is_a_coroutine])
-    def test_await_a_coroutine(self, make: Callable[[], Any]) -> None:
-        assert asyncio.run(await_it(proxy_of(make()))) == 3
-
-    def test_to_await_a_coroutine_a_second_time_is_an_error(self) -> None:
-        async def main() -> None:
-            proxy = proxy_of(answering(3))
-            running = asyncio.create_task(await_it(proxy))
-            await asyncio.sleep(0)
-            for _ in range(2):  # while it runs, and when it is over
-                with pytest.raises(RuntimeError, match="await"):
-                    await proxy
-                assert await running == 3
-
-        asyncio.run(main())
+    def test_await_a_coroutine(self) -> None:
+        assert asyncio.run(await_it(proxy_of(answering(3)))) == 3
 
     def test_gather_and_wait_for_take_a_proxy_of_a_future(self) -> None:
         async def main() -> Any:
@@ -534,22 +424,22 @@ class TestAsynchronousProtocols:
         assert asyncio.run(main()) == (0, [1, 2], "end")
 
     def test_async_with(self) -> None:
-        manager, error = Manager(suppresses=True), KeyError()
+        @contextlib.asynccontextmanager
+        async def suppressing() -> AsyncIterator[str]:
+            with contextlib.suppress(KeyError):
+                yield "its own"
 
         async def main() -> None:
-            async with proxy_of(manager) as entered:
+            async with proxy_of(suppressing()) as entered:
                 assert entered == "its own"
-                raise error
+                raise KeyError
 
         asyncio.run(main())
-        assert manager.seen == ["entered", error]
 
-    @pytest.mark.parametrize("use", [await_it, enter_asynchronously, loop_asynchronously])
-    def test_a_target_without_them_is_refused_as_without_a_proxy(
-        self, use: Callable[[Any], Any]
-    ) -> None:
-        with pytest.raises(TypeError, match="int"):
-            asyncio.run(use(proxy_of(5)))
+    def test_a_target_without_them_is_refused_as_without_a_proxy(self) -> None:
+        for use in await_it, enter_asynchronously, loop_asynchronously:
+            with pytest.raises(TypeError, match="int"):
+                asyncio.run(use(proxy_of(5)))
 
     def test_a_proxy_of_a_coroutine_function_is_known_as_one(self) -> None:
         assert inspect.iscoroutinefunction(proxy_of(answering))
@@ -571,18 +461,12 @@ class Point:
     def total(self) -> Any:
         return self.x + self.y
 
-    @classmethod
-    def origin(cls) -> Point:
-        return cls(0, 0)
-
     def moved(self, dx: int, *, dy: int = 0) -> Point:
         return Point(self.x + dx, self.y + dy)
 
 
 class TestAttributes:
-    @pytest.mark.parametrize(
-        "name", ["x", "total", "dimensions", "missing", "__dict__", "__class__", "__match_args__"]
-    )
+    @pytest.mark.parametrize("name", ["x", "total", "dimensions", "missing", "__dict__"])
     def test_are_got_from_the_target(self, name: str) -> None:
         target = Point(1, 2)
         check(f"x.{name}", target)
@@ -607,26 +491,22 @@ class TestAttributes:
         method = proxy_of(target).moved
         assert method.__self__ is target
         assert method(1, dy=1) == Point(2, 3)
-        assert proxy_of(target).origin() == Point(0, 0)
 
-    @pytest.mark.parametrize("name", ["target", "factory", "key", "store", "timeout", "_lock"])
-    def test_may_have_any_ordinary_name(self, name: str) -> None:
-        target = types.SimpleNamespace(**{name: "its own"})
-        assert getattr(proxy_of(target), name) == "its own"
+    def test_may_have_any_ordinary_name(self) -> None:
+        for name in "target", "factory", "key", "store", "timeout", "_lock":
+            target = types.SimpleNamespace(**{name: "its own"})
+            assert getattr(proxy_of(target), name) == "its own"
 
 
 # Classes
 
 
 class Animal:
-    options: dict[str, Any]
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        cls.options = options
+    """A class to inherit from."""
 
 
 class Dog(Animal):
-    pass
+    """A class that does."""
 
 
 def match_int(value: Any) -> bool:
@@ -637,15 +517,12 @@ def match_int(value: Any) -> bool:
 
 
 class TestIsinstance:
-    @pytest.mark.parametrize(
-        "kind",
-        [
-            *("int", "Animal", "type", "object", "(str, Dog)", "int | str"),
-            *("numbers.Integral", "collections.abc.Sequence", "types.BuiltinFunctionType"),
-        ],
-    )
-    def test_answers_as_for_the_target(self, kind: str) -> None:
-        check(f"isinstance(x, {kind})", True, "text", [1], Dog(), None, len, Dog)
+    @expressions("""
+        isinstance(x, int); isinstance(x, Animal); isinstance(x, (str, Dog));
+        isinstance(x, int | str); isinstance(x, collections.abc.Sequence)
+    """)
+    def test_answers_as_for_the_target(self, expression: str) -> None:
+        check(expression, True, "text", [1], Dog(), None, len, Dog)
 
     def test_single_dispatch_and_class_patterns_go_by_the_targets_class(self) -> None:
         kind = functools.singledispatch(lambda value: "object")
@@ -662,18 +539,17 @@ class TestProxiesOfClasses:
     def test_instance_and_subclass_checks(self, expression: str) -> None:
         check(expression, Animal, collections.abc.Sized, int)
 
-    @pytest.mark.parametrize("expression", ["type(x())", "x[int]", "x.__name__", "x.__bases__"])
-    def test_instances_parameters_and_attributes(self, expression: str) -> None:
-        check(expression, list, Dog)
+    def test_instances_parameters_and_attributes(self) -> None:
+        for expression in "type(x())", "x[int]", "x.__name__", "x.__bases__":
+            check(expression, list, Dog)
 
     def test_subclasses_inherit_from_the_target(self) -> None:
         base = proxy_of(Dog)
 
-        class Puppy(base, size="small"):  # type: ignore[call-arg, misc, valid-type]
+        class Puppy(base):  # type: ignore[misc, valid-type]
             pass
 
         assert Puppy.__mro__ == (Puppy, Dog, Animal, object)
-        assert Puppy.options == {"size": "small"}
 
 
 # Copying and weak references
@@ -707,22 +583,18 @@ def test_a_weak_reference_leads_to_the_proxy_which_dies_with_its_target() -> Non
     assert [reference(), target()] == [None, None]
 
 
-@pytest.mark.parametrize(
-    ("expression", "target"),
-    [
-        *(("x.missing", 3), ("x.total", Point(1, "2")), ("x[9]", [1]), ("x['key']", {})),
-        *(("x / 0", 1), ("x + 'a'", 1), ("len(x)", 3), ("x()", 3), ("hash(x)", [])),
-    ],
-    ids=name_of,
-)
-def test_errors_of_the_target_pass_unchanged(expression: str, target: Any) -> None:
-    errors = set()
-    for x in target, proxy_of(target), resolved(proxy_of(target)):
+@expressions("x.missing; x[9]; x['key']; x / 0; x + 'a'; len(x); x(); hash(x)")
+def test_errors_of_the_target_pass_unchanged(expression: str) -> None:
+    def error_of(x: Any) -> tuple[type, str] | None:
         try:
             evaluated(expression, x=x)
         except Exception as error:
-            errors.add((type(error), str(error)))
-    assert len(errors) == 1
+            return type(error), str(error)
+        return None
+
+    for target in 3, [1], {"a": 1}:
+        assert error_of(proxy_of(target)) == error_of(target)
+        assert error_of(resolved(proxy_of(target))) == error_of(target)
 
 
 # The table of special methods is complete, and each one asks for its like
@@ -799,6 +671,9 @@ RESULTS: dict[str, Any] = {
     "__buffer__": memoryview(b"bytes"),
 }
 
+# What these return is the target itself where that is mutable. Then, their result is the proxy.
+IN_PLACE = {f"__i{name}__" for name in SIGNS.values()}
+
 # Without these, which do more than ask for their like. They have tests of their own.
 HANDED_ON = sorted(
     (special_methods(Proxy) & set(vars(Proxy)))
@@ -815,7 +690,7 @@ def test_each_special_method_asks_for_its_like(name: str) -> None:
 
     def method(self: object, *arguments: Any) -> Any:
         asked.append(arguments)
-        return RESULTS.get(name, "result")
+        return self if name in IN_PLACE else RESULTS.get(name, "result")
 
     arguments = ARGUMENTS.get(name, ())
     # The `__exit__` is for `__enter__`: a context manager has both.
@@ -824,7 +699,7 @@ def test_each_special_method_asks_for_its_like(name: str) -> None:
     if name == "__buffer__":
         arguments = asked[0]  # for Python chooses the flags
     assert asked == [arguments]
-    assert result == RESULTS.get(name, "result") or result is proxy
+    assert result is proxy if name in IN_PLACE else result == RESULTS.get(name, "result")
 
 
 # Laziness: looking is not touching
@@ -844,28 +719,18 @@ def traceback_with_locals(value: object) -> str:
 
 
 LOOKS = [
-    *("repr(x)", "f'{x!r}'", "'%r' % (x,)", "reprlib.repr(x)", "dir(x)", "repr([x, {1: x}])"),
-    *("traceback_with_locals(x)", "is_resolved(x)", "type(x)", "x is None", "callable(x)"),
-    *("isinstance(x, Proxy)", "sys.getsizeof(x)", "weakref.ref(x)", "id(x)"),
+    *("repr(x)", "f'{x!r}'", "'%r' % (x,)", "dir(x)", "repr([x, {1: x}])"),
+    *("traceback_with_locals(x)", "type(x)", "callable(x)", "sys.getsizeof(x)", "weakref.ref(x)"),
     *("pickle.loads(pickle.dumps(x))", "x in [x]", "[x] == [x]", "type('Class', (), {'x': x})().x"),
-    *("functools.partial(id, x)()", "asyncio.run(answering(x))", "[*in_threads(1, lambda: [x])]"),
+    *("functools.partial(id, x)()", "asyncio.run(answering(x))"),
 ]
 
+called, told = threading.Event(), threading.Event()
 
-class WaitingFactory:
-    """A factory that waits until it is told to go on."""
 
-    def __init__(self) -> None:
-        self.called = threading.Event()
-        self.go_on = threading.Event()
-
-    def __call__(self) -> int:
-        self.called.set()
-        assert self.go_on.wait(60)
-        return 3
-
-    def __reduce__(self) -> Any:
-        return WaitingFactory, ()
+def wait_until_told() -> bool:
+    called.set()
+    return told.wait(LIMIT)
 
 
 class TestLooking:
@@ -878,61 +743,52 @@ class TestLooking:
         assert factory.calls == 0
 
     def test_does_not_wait_for_a_thread_that_resolves(self) -> None:
-        waiting = WaitingFactory()
-        proxy = Proxy(waiting)
-        thread = threading.Thread(target=resolve, args=(proxy,), daemon=True)
-        thread.start()
-        assert waiting.called.wait(20)
+        proxy = Proxy(wait_until_told)
+        resolving = in_thread(resolve, proxy)
+        assert called.wait(LIMIT)
         for expression in LOOKS:
             evaluated(expression, x=proxy)
         assert not is_resolved(proxy)
-        waiting.go_on.set()
-        thread.join(20)
+        told.set()
+        resolving.result(LIMIT)
         assert is_resolved(proxy)
 
     def test_is_possible_after_a_failure(self) -> None:
         proxy = Proxy(divide_by_zero)
+        with pytest.raises(ProxyResolveError):
+            resolve(proxy)
         for expression in LOOKS:
-            with pytest.raises(ProxyResolveError):
-                resolve(proxy)
             evaluated(expression, x=proxy)
 
     def test_shows_that_the_proxy_is_unresolved_and_the_factory(self) -> None:
         assert re.fullmatch(r"<Proxy of <.*Factory object.*>, unresolved>", repr(proxy_of(3)))
 
 
-@pytest.mark.parametrize("target", [None, False, 0, "", [], NotImplemented], ids=repr)
-def test_a_target_that_looks_like_nothing_counts(target: Any) -> None:
-    factory = Factory(target)
-    proxy: Any = Proxy(factory)
-    assert extract(proxy) is extract(proxy) is target
-    assert factory.calls == 1
+def test_a_target_that_looks_like_nothing_counts() -> None:
+    for target in None, False, 0, "", (), NotImplemented:
+        factory = Factory(target)
+        proxy: Any = Proxy(factory)
+        assert extract(proxy) is extract(proxy) is target
+        assert factory.calls == 1
 
 
 class TestObservers:
     """IPython and Dask ask everything they see for methods of their own."""
 
-    NAMES = (
-        *("_repr_html_", "_repr_mimebundle_", "_ipython_display_", "__dask_graph__"),
-        "_ipython_canary_method_should_not_exist_",
-    )
+    @pytest.mark.parametrize("name", ["_repr_html_", "_ipython_display_", "__dask_graph__"])
+    def test_find_nothing_on_an_unresolved_proxy_and_do_not_wait(self, name: str) -> None:
+        target = types.SimpleNamespace(**{name: "its own"})
+        for target_type in None, types.SimpleNamespace:
+            proxy: Any = Proxy(Factory(target), target_type)
+            with pytest.raises(AttributeError, match=name):
+                getattr(proxy, name)
+            assert not is_resolved(proxy)
+            assert getattr(resolved(proxy), name) == "its own"
 
-    @pytest.mark.parametrize("name", NAMES)
-    @pytest.mark.parametrize("target_type", [None, types.SimpleNamespace])
-    def test_find_nothing_on_an_unresolved_proxy_and_do_not_wait(
-        self, name: str, target_type: Any
-    ) -> None:
-        proxy: Any = Proxy(Factory(types.SimpleNamespace(**{name: "its own"})), target_type)
-        with pytest.raises(AttributeError, match=name):
-            getattr(proxy, name)
-        assert not is_resolved(proxy)
-        assert getattr(resolved(proxy), name) == "its own"
-
-    @pytest.mark.parametrize("name", ["__html__", "__array__", "__wrapped__", "_private", "name"])
+    @pytest.mark.parametrize("name", ["__html__", "__array__", "_private", "name"])
     def test_any_other_name_waits_also_where_the_target_type_lacks_it(self, name: str) -> None:
         derived = type("Derived", (Animal,), {name: "its own"})
-        proxy: Any = Proxy(derived, Animal)
-        assert hasattr(proxy, name)
+        assert hasattr(Proxy(derived, Animal), name)
         assert getattr(Proxy(derived, Animal), name) == "its own"
 
 
@@ -940,11 +796,9 @@ class TestTargetType:
     """`Proxy(factory, target_type)` answers questions about the class without the factory."""
 
     @expressions("""
-        isinstance(x, list); not isinstance(x, int); isinstance(x, (int, list));
-        isinstance(x, collections.abc.Sequence); x.__class__ is list; not match_int(x);
-        not inspect.isclass(x); dir(x) == dir(list); pprint.pformat(x, width=9);
-        isinstance(pickle.loads(pickle.dumps(x)), list); isinstance(x, int | list);
-        functools.singledispatch(lambda value: True)(x)
+        isinstance(x, list); not isinstance(x, int); isinstance(x, collections.abc.Sequence);
+        x.__class__ is list; not match_int(x); dir(x) == dir(list); pprint.pformat(x, width=9);
+        isinstance(pickle.loads(pickle.dumps(x)), list); functools.singledispatch(callable)(x)
     """)
     def test_answers_without_the_factory(self, expression: str) -> None:
         factory = Factory([])
@@ -987,13 +841,12 @@ def failing_with(error: BaseException) -> Any:
 class TestAFailedResolutionIsLoud:
     # Many of these swallow one error or another: that is what they are here for.
     @expressions("""
-        resolve(x); extract(x); x.name; hasattr(x, 'name'); getattr(x, 'a', None); list(x);
-        next(x, None); dict(x); [*x]; {**x}; print(*x); max(x, default=1); operator.length_hint(x);
-        1 in x; x in [1]; x in {1}; [1][x]; [].extend(x); 1 == x; 1 + x; [] + x; 1 < x;
-        operator.iadd([1], x); '%s' % x; range(x); bool(x); not x; int(x); math.floor(x); f'{x:>3}';
-        bytes(x); open(x); isinstance(x, int); match_int(x); isinstance(1, x); issubclass(int, x);
-        copy.copy(x); inherit_from(x); enter(x); asyncio.run(await_it(x));
-        asyncio.run(loop_asynchronously(x)); asyncio.run(enter_asynchronously(x))
+        resolve(x); extract(x); hasattr(x, 'name'); getattr(x, 'a', None); list(x); next(x, None);
+        {**x}; print(*x); operator.length_hint(x); 1 in x; x in {1}; [1][x]; 1 == x; [] + x; 1 < x;
+        operator.iadd([1], x); range(x); bool(x); math.floor(x); f'{x:>3}'; bytes(x); open(x);
+        isinstance(x, int); match_int(x); isinstance(1, x); issubclass(int, x); copy.copy(x);
+        inherit_from(x); enter(x); asyncio.run(await_it(x)); asyncio.run(loop_asynchronously(x));
+        asyncio.run(enter_asynchronously(x))
     """)
     def test_whatever_failed_and_whatever_asked(self, expression: str) -> None:
         for failure in FAILURES:
@@ -1010,7 +863,7 @@ class TestAFailedResolutionIsLoud:
                 getattr(Proxy, name)(Proxy(divide_by_zero), *ARGUMENTS.get(name, ()))
 
     def test_a_later_touch_tries_again(self) -> None:
-        attempts = iter([KeyError("first"), IndexError("second"), None, KeyError("fourth")])
+        attempts = iter([KeyError("first"), IndexError("second"), None])
 
         def factory() -> int:
             error = next(attempts)
@@ -1022,16 +875,14 @@ class TestAFailedResolutionIsLoud:
         for name in "first", "second":
             with pytest.raises(ProxyResolveError, match=name):
                 str(proxy)
-        assert [str(proxy), str(proxy)] == ["3", "3"]
+        assert str(proxy) == "3"
 
-    @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
-    def test_but_what_is_to_end_the_program_or_the_task_is_not_wrapped(
-        self, error: type[BaseException]
-    ) -> None:
-        proxy = failing_with(error())
-        with pytest.raises(error):
-            str(proxy)
-        assert not is_resolved(proxy)
+    def test_but_what_is_to_end_the_program_or_the_task_is_not_wrapped(self) -> None:
+        for error in KeyboardInterrupt, SystemExit, asyncio.CancelledError:
+            proxy = failing_with(error())
+            with pytest.raises(error):
+                str(proxy)
+            assert not is_resolved(proxy)
 
     def test_a_factory_that_uses_its_own_proxy_fails_instead_of_waiting_for_itself(self) -> None:
         proxy: Any = Proxy(lambda: proxy + 1)
@@ -1044,9 +895,9 @@ class TestAFailedResolutionIsLoud:
 
 
 class TestNestedProxies:
-    @pytest.mark.parametrize("expression", ["x + 1", "1 + x", "x == 3", "str(x)", "x.real"])
-    def test_behave_as_the_innermost_target(self, expression: str) -> None:
-        assert outcome(expression, x=proxy_of(proxy_of(3))) == outcome(expression, x=3)
+    def test_behave_as_the_innermost_target(self) -> None:
+        for expression in "x + 1", "1 + x", "x == 3", "str(x)", "x.real":
+            assert outcome(expression, x=proxy_of(proxy_of(3))) == outcome(expression, x=3)
 
     def test_are_extracted_layer_by_layer_and_looking_resolves_none(self) -> None:
         inner = proxy_of(3)
@@ -1068,21 +919,22 @@ class TestNestedProxies:
 
 
 class TestPickling:
-    @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-    def test_a_resolved_proxy_travels_unresolved_and_without_its_value(self, protocol: int) -> None:
-        dumpers: list[Any] = [pickle.dumps, vars(pickle)["_dumps"]]  # in C and in Python
-        for dumps, target_type in itertools.product(dumpers, [None, bytes]):
-            proxy = Proxy(make_value, target_type)
+    @pytest.mark.parametrize("dumps", [pickle.dumps, vars(pickle)["_dumps"]], ids=["C", "Python"])
+    def test_a_resolved_proxy_travels_unresolved_and_without_its_value(self, dumps: Any) -> None:
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            proxy = Proxy(make_value)
             unresolved = dumps(proxy, protocol)
-            resolve(proxy)
-            assert dumps(proxy, protocol) == unresolved
+            assert dumps(resolved(proxy), protocol) == unresolved
             assert make_value() not in unresolved
             arrived = pickle.loads(unresolved)
             assert type(arrived) is Proxy
             assert not is_resolved(arrived)
-            assert isinstance(arrived, bytes)
-            assert is_resolved(arrived) is (target_type is None)  # else, it answered by itself
             assert arrived == make_value()
+
+    def test_the_type_of_its_target_travels_with_it(self) -> None:
+        arrived = pickle.loads(pickle.dumps(resolved(Proxy(make_value, bytes))))
+        assert isinstance(arrived, bytes)
+        assert not is_resolved(arrived)
 
     def test_is_impossible_without_the_factory(self) -> None:
         with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
@@ -1094,22 +946,7 @@ class TestPickling:
         assert first is second
 
 
-# Threads and forks
-
-
-def in_threads(count: int, work: Callable[[], object]) -> list[object]:
-    """Returns the results of `work`, or its errors, in threads that begin at the same time."""
-    barrier = threading.Barrier(count)
-
-    def begin() -> object:
-        barrier.wait(20)
-        try:
-            return work()
-        except Exception as error:
-            return error
-
-    with concurrent.futures.ThreadPoolExecutor(count) as executor:
-        return [future.result() for future in [executor.submit(begin) for _ in range(count)]]
+# Threads
 
 
 class TestThreads:
@@ -1122,9 +959,9 @@ class TestThreads:
             return object()
 
         proxy: Any = Proxy(factory)
-        found = in_threads(32, lambda: extract(proxy))
+        found = [in_thread(extract, proxy) for _ in range(32)]
+        assert all(target.result(LIMIT) is extract(proxy) for target in found)
         assert len(calls) == 1
-        assert all(target is extract(proxy) for target in found)
 
     def test_a_failure_goes_to_the_thread_that_met_it_and_the_next_tries_again(self) -> None:
         errors = [KeyError("once")]
@@ -1136,88 +973,44 @@ class TestThreads:
             return 3
 
         proxy: Any = Proxy(factory)
-        found = in_threads(8, lambda: proxy + 1)
-        assert found.count(4) == 7
-        assert sum(isinstance(error, ProxyResolveError) for error in found) == 1
+        found = [in_thread(extract, proxy) for _ in range(8)]
+        failures = [type(target.exception(LIMIT)) for target in found]
+        assert failures.count(ProxyResolveError) == 1
+        assert [target.result() for target in found if not target.exception()] == [3] * 7
 
     def test_proxies_do_not_wait_for_each_other(self) -> None:
         # The first gets its target only after the second, which was asked later.
         second_is_done = threading.Event()
-        first = Proxy(lambda: second_is_done.wait(30))
-        with concurrent.futures.ThreadPoolExecutor() as executor:
-            waiting = executor.submit(extract, first)
-            assert proxy_of("second") == "second"
-            second_is_done.set()
-            assert waiting.result() is True
-
-
-FORKING_WHILE_A_THREAD_RESOLVES = """
-import os, signal, sys, threading
-from proxyfuture import Proxy
-
-parent = os.getpid()
-resolving, forked = threading.Event(), threading.Event()
-
-def factory():
-    if os.getpid() == parent:
-        resolving.set()
-        forked.wait()
-    return 6
-
-proxy = Proxy(factory)
-thread = threading.Thread(target=lambda: proxy * 7)
-thread.start()
-resolving.wait()
-child = os.fork()
-if child == 0:
-    signal.alarm(30)  # which ends a child that waits for the thread it does not have
-    os._exit(proxy * 7)
-_, status = os.waitpid(child, 0)
-forked.set()
-thread.join()
-sys.exit(0 if (os.waitstatus_to_exitcode(status), proxy * 7) == (42, 42) else 1)
-"""
-
-
-@needs_fork
-def test_a_child_forked_while_a_thread_resolves_can_resolve_its_copy() -> None:
-    program = [sys.executable, "-c", FORKING_WHILE_A_THREAD_RESOLVES]
-    subprocess.run(program, cwd=ROOT, check=True, timeout=90)
+        first = in_thread(extract, Proxy(lambda: second_is_done.wait(LIMIT)))
+        assert proxy_of("second") == "second"
+        second_is_done.set()
+        assert first.result(LIMIT) is True
 
 
 # The class itself, and the three functions
 
 
 class TestTheClass:
-    def test_is_a_class_with_a_name_a_module_and_a_docstring(self) -> None:
-        assert isinstance(Proxy, type)
+    def test_is_a_class_with_a_name_and_a_module(self) -> None:
         assert (Proxy.__name__, Proxy.__module__) == ("Proxy", "proxyfuture")
-        assert (Proxy.__doc__ or "").startswith("An object that behaves as another one")
         assert pickle.loads(pickle.dumps(Proxy)) is copy.deepcopy(Proxy) is Proxy
 
-    @pytest.mark.parametrize("base", [Proxy, Proxy[int]], ids=name_of)
-    def test_cannot_be_subclassed(self, base: Any) -> None:
-        with pytest.raises(TypeError, match="Proxy cannot be subclassed"):
-            types.new_class("Mine", (base,))
+    def test_cannot_be_subclassed(self) -> None:
+        for base in Proxy, Proxy[int]:
+            with pytest.raises(TypeError, match="Proxy cannot be subclassed"):
+                types.new_class("Mine", (base,))
 
     def test_takes_a_parameter_for_type_checkers(self) -> None:
-        factory = Factory(3)
-        proxy = Proxy[int](factory)
+        proxy = Proxy[int](Factory(3))
         assert type(proxy) is Proxy
-        assert factory.calls == 0
         assert proxy == 3
 
-    @pytest.mark.parametrize("make", ["Proxy()", "Proxy.__new__(Proxy)", "Proxy(target_type=int)"])
+    @pytest.mark.parametrize("make", ["Proxy()", "Proxy.__new__(Proxy)", "Proxy(3)", "Proxy(None)"])
     def test_makes_no_proxy_without_a_factory(self, make: str) -> None:
         with pytest.raises(TypeError, match="factory"):
             evaluated(make)
 
-    @pytest.mark.parametrize("factory", [3, None, "make_value"])
-    def test_refuses_a_factory_that_cannot_be_called(self, factory: Any) -> None:
-        with pytest.raises(TypeError, match=f"factory must be callable.*{factory!r}"):
-            Proxy(factory)
-
-    @pytest.mark.parametrize("target_type", [3, "int", list[int], int | str, (int, str)])
+    @pytest.mark.parametrize("target_type", [3, "int", list[int], (int, str)], ids=name_of)
     def test_refuses_a_target_type_that_is_not_a_class(self, target_type: Any) -> None:
         with pytest.raises(TypeError, match="target_type must be a class or None"):
             Proxy(make_value, target_type)
@@ -1234,8 +1027,8 @@ class TestResolveIsResolvedExtract:
         assert extract(proxy) is target
         assert factory.calls == 1
 
-    @pytest.mark.parametrize("function", [resolve, is_resolved, extract])
-    def test_they_refuse_what_is_not_a_proxy(self, function: Callable[..., Any]) -> None:
-        for value in 3, None, "text", make_value, Proxy, OTHER:
-            with pytest.raises(TypeError, match="must be a Proxy"):
-                function(value)
+    def test_they_refuse_what_is_not_a_proxy(self) -> None:
+        for function in resolve, is_resolved, extract:
+            for value in 3, None, "text", make_value, Proxy:
+                with pytest.raises(TypeError, match="must be a Proxy"):
+                    function(value)
