@@ -1,6 +1,6 @@
 """A Redis server of one's own, for the tests of everything that uses one.
 
-A test module takes the fixtures by assigning them: `redis_url = redis_server.redis_url`.
+A test module takes the fixture by assigning it: `redis_url = redis_server.redis_url`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,7 @@ sys.path.insert(0, str(EXAMPLES))
 
 
 class RedisServer:
-    """A `redis-server` for this machine, which may be mistreated.
-
-    Args:
-        directory: Where it keeps its files, if any.
-        options: More of its options, such as `"--requirepass", "secret"`.
-    """
+    """A `redis-server` for this machine, with some of its options, which may be mistreated."""
 
     def __init__(self, directory: Path, *options: object) -> None:
         if not shutil.which("redis-server"):
@@ -33,34 +28,28 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}"
         common = "--bind", "127.0.0.1", "--port", self.port, "--dir", directory, "--save", ""
         self._command = ["redis-server", *map(str, (*common, *options))]
-        self.start()
 
-    def start(self) -> None:
+    def __enter__(self) -> RedisServer:
         """Starts the server, or starts it again, and returns when it serves."""
         self.process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
         output = ""
-        for line in self.process.stdout:
+        for line in self.process.stdout or ():
             output += line
             if "Ready to accept connections" in line:
-                return
-        self.kill()
+                return self
         raise RuntimeError(f"redis-server has ended:\n{output}")
 
-    def kill(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Lets the server die without a word to anybody."""
         with self.process:  # waits for its end
             self.process.kill()
 
-    def __enter__(self) -> RedisServer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
+    def restart(self) -> None:
+        self.__exit__()
+        self.__enter__()
 
 
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server that a module's tests share."""
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server.url

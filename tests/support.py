@@ -183,6 +183,20 @@ def serving(*address: str) -> Iterator[tuple[subprocess.Popen[str], tuple[str, i
             server.kill()
 
 
+def run(
+    *arguments: object, cwd: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs a Python program to its end, and returns what it printed."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, AUTHKEY_VARIABLE: AUTHKEY, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
 def call_in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Calls a function in a process of its own, a daemon, which has a single thread."""
     with another_process() as call:

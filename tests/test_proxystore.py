@@ -24,7 +24,7 @@ import pytest
 import redis_server
 from conformance import LIMIT as SHORT_LIMIT
 from conformance import SETTLING, in_thread
-from support import EXAMPLES, eventually, free_port
+from support import EXAMPLES, ROOT, eventually, free_port, run
 
 from connectors import (
     AlreadySetError,
@@ -34,7 +34,7 @@ from connectors import (
     ManagerConnector,
     WaitableConnector,
 )
-from proxyfuture import ProxyFuture, Store, extract
+from proxyfuture import ProxyFuture, Store
 
 pytest.importorskip("redis", reason="needs the packages of pip install '.[engines]'")
 pytest.importorskip("proxystore", reason="needs the packages of pip install '.[engines]'")
@@ -64,10 +64,9 @@ HOME = "PROXYSTORE_HOME"
 
 @pytest.fixture(scope="module")
 def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """Two of ProxyStore's endpoints, by their ids, each with a home directory of its own.
+    """Two of ProxyStore's endpoints, by their ids, each with a home directory, as on two machines.
 
-    They stand for two machines. They find each other through ProxyStore's relay server, and then
-    talk to each other directly.
+    They find each other through ProxyStore's relay server, and then talk to each other directly.
     """
     relay, homes = free_port(), {}
     programs = [start("proxystore-relay", "--host", "127.0.0.1", "--port", str(relay))]
@@ -95,13 +94,12 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Pa
 
 def start(program: str, *arguments: str, home: Path | None = None) -> subprocess.Popen[bytes]:
     """Starts a program of ProxyStore's in the environment that the tests run in."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(HOME, str(home))
-        return subprocess.Popen(
-            [str(Path(sys.executable).with_name(program)), *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    return subprocess.Popen(
+        [Path(sys.executable).with_name(program), *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, HOME: str(home)},
+    )
 
 
 def is_serving(port: int) -> bool:
@@ -110,43 +108,47 @@ def is_serving(port: int) -> bool:
     return False
 
 
+# What a store of either side does with a connector of the other
+
+
+def keeps_values(store: Any) -> None:
+    key = store.put([1, 2])
+    assert store.exists(key)
+    assert store.get(key) == [1, 2]
+    assert store.proxy_from_key(key) == [1, 2]
+    store.evict(key)
+    assert not store.exists(key)
+
+
+def carries_futures(future: Any) -> None:
+    waiters = [in_thread(future.result), in_thread(consume, future.proxy())]
+    time.sleep(SETTLING)
+    assert not future.done()
+    assert not any(waiter.done() for waiter in waiters)
+    future.set_result("value")
+    assert [waiter.result(LIMIT) for waiter in waiters] == ["value", "VALUE"]
+    assert future.done()
+
+
+def carries_futures_between_processes(
+    from_here: Any, from_there: Any, elsewhere: CallElsewhere
+) -> None:
+    consumer = in_thread(elsewhere, consume, from_here.proxy())
+    time.sleep(SETTLING)
+    from_here.set_result("from here")
+    assert consumer.result(LIMIT) == "FROM HERE"
+
+    waiter = in_thread(from_there.result)
+    elsewhere(produce, from_there, "from there")
+    assert waiter.result(LIMIT) == "from there"
+
+
 def produce(future: Any, value: object) -> None:
     future.set_result(value)
 
 
 def consume(text: str) -> str:
     return text.upper()
-
-
-# Their connectors in this store
-
-THEIRS = ["local", "file", "redis", "endpoint"]
-
-
-@pytest.fixture
-def theirs(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Any:
-    """A connector of ProxyStore's."""
-    match kind:
-        case "local":
-            return proxystore.connectors.local.LocalConnector()
-        case "file":
-            return proxystore.connectors.file.FileConnector(str(tmp_path / "values"))
-        case "redis":
-            url = urlsplit(request.getfixturevalue("redis_url"))
-            return proxystore.connectors.redis.RedisConnector(url.hostname, url.port)
-        case "endpoint":
-            endpoints = request.getfixturevalue("endpoints")
-            home, _ = endpoints.values()
-            monkeypatch.setenv(HOME, str(home))
-            return EndpointConnector(list(endpoints))
-
-
-@pytest.fixture
-def store(kind: str, theirs: Any) -> Iterator[Store]:
-    with Store(f"{kind} {uuid.uuid4()}", theirs, cache_size=0) as store:
-        yield store
 
 
 @pytest.fixture
@@ -160,49 +162,51 @@ def elsewhere(kind: str, request: pytest.FixtureRequest) -> Iterator[CallElsewhe
             yield lambda function, *arguments: process.submit(function, *arguments).result(LIMIT)
 
 
-@pytest.mark.parametrize("kind", THEIRS)
+# Their connectors in this store
+
+each_of_theirs = pytest.mark.parametrize("kind", ["local", "file", "redis", "endpoint"])
+
+
+@pytest.fixture
+def store(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Store]:
+    theirs: Any
+    match kind:
+        case "local":
+            theirs = proxystore.connectors.local.LocalConnector()
+        case "file":
+            theirs = proxystore.connectors.file.FileConnector(str(tmp_path / "values"))
+        case "redis":
+            url = urlsplit(request.getfixturevalue("redis_url"))
+            theirs = proxystore.connectors.redis.RedisConnector(url.hostname, url.port)
+        case "endpoint":
+            endpoints = request.getfixturevalue("endpoints")
+            home, _ = endpoints.values()
+            monkeypatch.setenv(HOME, str(home))
+            theirs = EndpointConnector(list(endpoints))
+    with Store(f"{kind} {uuid.uuid4()}", theirs, cache_size=0) as store:
+        yield store
+
+
+@each_of_theirs
 def test_its_connectors_keep_the_values_of_this_store(store: Store) -> None:
-    assert isinstance(store.connector, DeferrableConnector)
-    key = store.put([1, 2])
-    assert store.exists(key)
-    assert store.get(key) == [1, 2]
-    assert store.proxy_from_key(key) == [1, 2]
-    store.evict(key)
-    assert not store.exists(key)
-    assert store.get(key, "gone") == "gone"
-    proxy = store.proxy("value", evict=True)
-    assert proxy.upper() == "VALUE"
+    keeps_values(store)
 
 
-@pytest.mark.parametrize("kind", THEIRS)
+@each_of_theirs
 def test_its_connectors_carry_the_futures_of_this_store(store: Store) -> None:
-    future: ProxyFuture[str] = store.future()
-    waiters = [in_thread(future.result), in_thread(extract, future.proxy())]
-    time.sleep(SETTLING)
-    assert not future.done()
-    assert not any(waiter.done() for waiter in waiters)
-    future.set_result("value")
-    assert [waiter.result(LIMIT) for waiter in waiters] == ["value", "value"]
-    assert future.done()
+    carries_futures(store.future())
 
 
 @pytest.mark.parametrize("kind", ["file", "redis", "endpoint"])
 def test_its_connectors_carry_the_futures_of_this_store_between_processes(
     store: Store, elsewhere: CallElsewhere
 ) -> None:
-    future: ProxyFuture[str] = store.future()
-    consumer = in_thread(elsewhere, consume, future.proxy())
-    time.sleep(SETTLING)
-    future.set_result("from here")
-    assert consumer.result(LIMIT) == "FROM HERE"
-
-    future = store.future()
-    waiter = in_thread(future.result)
-    elsewhere(produce, future, "from there")
-    assert waiter.result(LIMIT) == "from there"
+    carries_futures_between_processes(store.future(), store.future(), elsewhere)
 
 
-@pytest.mark.parametrize("kind", THEIRS)
+@each_of_theirs
 def test_with_its_connectors_consumers_get_the_exception_of_the_producer(store: Store) -> None:
     future: ProxyFuture[str] = store.future()
     waiter = in_thread(future.result)
@@ -212,7 +216,7 @@ def test_with_its_connectors_consumers_get_the_exception_of_the_producer(store: 
         waiter.result(LIMIT)
 
 
-@pytest.mark.parametrize("kind", THEIRS)
+@each_of_theirs
 def test_with_its_connectors_a_wait_ends_with_its_timeout_or_with_the_store(store: Store) -> None:
     future: ProxyFuture[str] = store.future()
     with pytest.raises(TimeoutError):
@@ -224,21 +228,20 @@ def test_with_its_connectors_a_wait_ends_with_its_timeout_or_with_the_store(stor
     assert waiter.exception(LIMIT) is not None
 
 
-@pytest.mark.parametrize("kind", THEIRS)
+@each_of_theirs
 def test_its_connectors_cannot_wake_a_consumer_so_they_are_polled(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert isinstance(store.connector, DeferrableConnector)
     assert not isinstance(store.connector, WaitableConnector)
     get = mock.Mock(wraps=store.connector.get)
     monkeypatch.setattr(store.connector, "get", get)
-    future: ProxyFuture[str] = store.future()
-    waiter = in_thread(future.result)
-    assert eventually(lambda: get.call_count > 3)
-    future.set_result("value")
-    assert waiter.result(LIMIT) == "value"
+    with pytest.raises(TimeoutError):
+        store.future().result(0.5)
+    assert get.call_count > 3
 
 
-@pytest.mark.parametrize("kind", THEIRS)
+@each_of_theirs
 def test_with_its_connectors_a_second_result_replaces_the_first(store: Store) -> None:
     # What is lost: neither its protocol nor its connectors refuse a key that is set.
     future: ProxyFuture[str] = store.future()
@@ -249,87 +252,58 @@ def test_with_its_connectors_a_second_result_replaces_the_first(store: Store) ->
 
 # These connectors in its store
 
-OURS = ["local", "file", "manager", "redis"]
+each_of_ours = pytest.mark.parametrize("kind", ["local", "file", "manager", "redis"])
 
 
 @pytest.fixture
-def ours(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> WaitableConnector[Any]:
-    """A connector of this project."""
+def their_store(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[proxystore.store.Store[Any]]:
+    ours: Any
     match kind:
         case "local":
-            return LocalConnector()
+            ours = LocalConnector()
         case "file":
-            return FileConnector(tmp_path / "values")
+            ours = FileConnector(tmp_path / "values")
         case "manager":
-            return ManagerConnector()
-        case _:
-            return RedisConnector(request.getfixturevalue("redis_url"))
-
-
-@pytest.fixture
-def their_store(kind: str, ours: Any) -> Iterator[proxystore.store.Store[Any]]:
+            ours = ManagerConnector()
+        case "redis":
+            ours = RedisConnector(request.getfixturevalue("redis_url"))
     name = f"{kind} {uuid.uuid4()}"
     with proxystore.store.Store(name, ours, cache_size=0, register=True) as store:
         yield store
 
 
-@pytest.mark.parametrize("kind", OURS)
+def future_of(store: proxystore.store.Store[Any]) -> Any:
+    return store.future(polling_interval=0.01)
+
+
+@each_of_ours
 def test_these_connectors_keep_the_values_of_its_store(
     their_store: proxystore.store.Store[Any],
 ) -> None:
-    key = their_store.put([1, 2])
-    assert their_store.exists(key)
-    assert their_store.get(key) == [1, 2]
-    assert their_store.proxy_from_key(key) == [1, 2]
-    their_store.evict(key)
-    assert not their_store.exists(key)
-    proxy: Any = their_store.proxy("value", evict=True, populate_target=False)
-    assert proxy.upper() == "VALUE"
+    keeps_values(their_store)
 
 
-@pytest.mark.parametrize("kind", ["local", "file", "manager"])
-def test_the_three_connectors_take_the_batches_of_its_store(
-    their_store: proxystore.store.Store[Any],
-) -> None:
-    keys = their_store.put_batch(["one", "two"])
-    assert [their_store.get(key) for key in keys] == ["one", "two"]
-
-
-@pytest.mark.parametrize("kind", OURS)
+@each_of_ours
 def test_these_connectors_carry_the_futures_of_its_store(
     their_store: proxystore.store.Store[Any],
 ) -> None:
-    future: Any = their_store.future(polling_interval=0.01)
-    waiters = [in_thread(future.result), in_thread(consume, future.proxy())]
-    time.sleep(SETTLING)
-    assert not future.done()
-    assert not any(waiter.done() for waiter in waiters)
-    future.set_result("value")
-    assert [waiter.result(LIMIT) for waiter in waiters] == ["value", "VALUE"]
-    assert future.done()
+    carries_futures(future_of(their_store))
 
 
 @pytest.mark.parametrize("kind", ["file", "manager", "redis"])
 def test_these_connectors_carry_the_futures_of_its_store_between_processes(
     their_store: proxystore.store.Store[Any], elsewhere: CallElsewhere
 ) -> None:
-    future: Any = their_store.future(polling_interval=0.01)
-    waiter = in_thread(future.result)
-    elsewhere(produce, future, "from there")
-    assert waiter.result(LIMIT) == "from there"
-
-    future = their_store.future(polling_interval=0.01)
-    consumer = in_thread(elsewhere, consume, future.proxy())
-    time.sleep(SETTLING)
-    future.set_result("from here")
-    assert consumer.result(LIMIT) == "FROM HERE"
+    carries_futures_between_processes(future_of(their_store), future_of(their_store), elsewhere)
 
 
-@pytest.mark.parametrize("kind", OURS)
+@each_of_ours
 def test_these_connectors_refuse_a_second_result_in_its_store_too(
     their_store: proxystore.store.Store[Any],
 ) -> None:
-    future: Any = their_store.future(polling_interval=0.01)
+    future = future_of(their_store)
     future.set_result("first")
     with pytest.raises(AlreadySetError):
         future.set_result("second")
@@ -343,16 +317,9 @@ GROWING_UP = EXAMPLES / "growing_up"
 
 @pytest.mark.parametrize("program", ["before.py", "after.py"])
 def test_the_program_prints_the_same_before_and_after(program: str, tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, GROWING_UP / program],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parents[1])},
-    )
+    done = run(GROWING_UP / program, cwd=tmp_path, PYTHONPATH=str(ROOT))
     expected = f"{sum(n * n for n in range(100))}\n"
-    assert (run.stdout, run.stderr, run.returncode) == (expected, "", 0)
+    assert (done.stdout, done.stderr, done.returncode) == (expected, "", 0)
 
 
 def test_the_page_shows_each_line_that_changes() -> None:
@@ -368,5 +335,4 @@ def test_the_page_shows_each_line_that_changes() -> None:
 
 def test_the_page_names_tests_that_exist() -> None:
     named = re.findall(r"`(test_\w+)`", (EXAMPLES.parent / "growing_up.md").read_text())
-    assert named
-    assert set(named) <= set(globals())
+    assert named and set(named) <= set(globals())
