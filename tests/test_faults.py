@@ -533,13 +533,6 @@ def test_a_wait_outlasts_a_pause_of_the_server(tmp_path: Path) -> None:
 PATIENCE = 31.0 + PROMPT  # seconds until a server is given up that says nothing
 
 
-def set_when_told(future: ProxyFuture[Any], is_time: threading.Event) -> None:
-    """Sets a large result, in a thread that has a connection already."""
-    assert not future.done()
-    assert is_time.wait(LIMIT)
-    future.set_result(bytes(5_000))
-
-
 @needs_proc
 @pytest.mark.slow
 @each_kind(SERVER_KINDS)
@@ -549,13 +542,11 @@ def test_a_frozen_server_keeps_nobody_waiting_and_works_again_when_it_goes_on(
     connector = ManagerConnector.from_config(medium.store.connector.config())
     with Store("not connected yet", connector) as fresh:
         futures: list[ProxyFuture[Any]] = [medium.store.future(), fresh.future()]
-        is_frozen = threading.Event()
-        setter = in_thread(set_when_told, medium.store.future(), is_frozen)
         wait = in_thread(end_of_wait, futures[0])
         time.sleep(SETTLING)
         with stopped(medium):
             since = time.monotonic()
-            is_frozen.set()
+            setter = in_thread(futures[0].set_result, bytes(5_000))
             ends = [*ends_of_waits(*futures), wait.result(LIMIT)]
             assert_told(ends, since, UNUSABLE, PATIENCE)
             with pytest.raises(ConnectorError, match=UNUSABLE):

@@ -22,15 +22,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 def run(*command: object, folder: Path) -> str:
     """Runs a command where the checkout cannot be imported, and returns what it printed."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"PYTHONPATH", "MYPYPATH", "VIRTUAL_ENV"}
-    }
+    hidden = {"PYTHONPATH", "MYPYPATH", "VIRTUAL_ENV"}
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,
-        env=environment,
+        env={name: value for name, value in os.environ.items() if name not in hidden},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -40,81 +36,70 @@ def run(*command: object, folder: Path) -> str:
     return done.stdout
 
 
-class Distributions(NamedTuple):
-    sdist: Path
-    wheel: Path
-
-
 class Installed(NamedTuple):
     folder: Path
     python: Path
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
-    """A source distribution of the checkout, and a wheel that was made from it."""
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a source distribution, and of the wheel that was made from it."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--outdir", folder, ROOT, folder=folder)
-    [sdist], [wheel] = folder.glob("*.tar.gz"), folder.glob("*.whl")
-    return Distributions(sdist, wheel)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def installed(built: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def installed(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """A fresh environment with the wheel, and with the mypy that checks this project."""
     folder = tmp_path_factory.mktemp("user")
     run(sys.executable, "-m", "venv", folder / "venv", folder=folder)
     python = folder / "venv" / "bin" / "python"
     mypy = f"mypy=={importlib.metadata.version('mypy')}"
-    run(python, "-m", "pip", "install", "--quiet", built.wheel, mypy, folder=folder)
+    [wheel] = dist.glob("*.whl")
+    run(python, "-m", "pip", "install", "--quiet", wheel, mypy, folder=folder)
     return Installed(folder, python)
 
 
-def contents(wheel: Path) -> dict[str, bytes]:
+def contents(folder: Path) -> dict[str, bytes]:
+    [wheel] = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-@pytest.mark.parametrize("module", ["proxyfuture", "connectors"])
-def test_the_wheel_has_each_module_as_it_is_and_as_its_own_stub(
-    built: Distributions, module: str
+def test_the_wheel_has_each_module_as_it_is_and_as_its_own_stub_and_nothing_else(
+    dist: Path,
 ) -> None:
-    files, source = contents(built.wheel), (ROOT / f"{module}.py").read_bytes()
-    assert files[f"{module}.py"] == files[f"{module}-stubs/__init__.pyi"] == source
+    files = {name: text for name, text in contents(dist).items() if ".dist-info/" not in name}
+    for module in "proxyfuture", "connectors":
+        source = (ROOT / f"{module}.py").read_bytes()
+        assert files.pop(f"{module}.py") == files.pop(f"{module}-stubs/__init__.pyi") == source
+    assert not files
 
 
-def test_the_wheel_has_nothing_else_but_metadata(built: Distributions) -> None:
-    names = [name for name in contents(built.wheel) if ".dist-info/" not in name]
-    assert len(names) == 4
-
-
-def test_the_wheel_needs_nothing_else_to_run(built: Distributions) -> None:
-    [metadata] = [text for name, text in contents(built.wheel).items() if name.endswith("METADATA")]
+def test_the_wheel_needs_nothing_else_to_run(dist: Path) -> None:
+    [metadata] = [text for name, text in contents(dist).items() if name.endswith("METADATA")]
     required = [line for line in metadata.splitlines() if line.startswith(b"Requires-Dist:")]
     assert all(b"extra ==" in line for line in required)
 
 
-def test_the_source_distribution_has_the_tests_and_the_pages(built: Distributions) -> None:
-    with tarfile.open(built.sdist) as archive:
+def test_the_source_distribution_has_the_tests_and_the_pages(dist: Path) -> None:
+    [sdist] = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"proxyfuture.py", "connectors.py", "tests/test_typing.py", "LICENSE"} <= names
+    assert {"proxyfuture.py", "connectors.py", "tests/test_typing.py", "docs/limits.md"} <= names
     assert not any("__pycache__" in name or name.startswith(".git/") for name in names)
 
 
-def test_a_wheel_made_straight_from_the_checkout_is_the_same(
-    built: Distributions, tmp_path: Path
-) -> None:
+def test_a_wheel_made_straight_from_the_checkout_is_the_same(dist: Path, tmp_path: Path) -> None:
     run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", tmp_path, ROOT, folder=tmp_path)
-    [wheel] = tmp_path.glob("*.whl")
-    assert contents(wheel) == contents(built.wheel)
+    assert contents(tmp_path) == contents(dist)
 
 
-@pytest.mark.parametrize("module", ["proxyfuture", "connectors"])
-def test_the_installed_module_is_imported(installed: Installed, module: str) -> None:
-    program = f"import {module}; print({module}.__file__)"
-    printed = run(installed.python, "-I", "-c", program, folder=installed.folder)
-    assert Path(printed.strip()).is_relative_to(installed.folder)
-    assert Path(printed.strip()).name == f"{module}.py"
+def test_the_installed_modules_are_imported(installed: Installed) -> None:
+    program = "import connectors, proxyfuture; print(connectors.__file__, proxyfuture.__file__)"
+    for path in run(installed.python, "-I", "-c", program, folder=installed.folder).split():
+        assert Path(path).is_relative_to(installed.folder)
 
 
 def test_the_installed_server_has_a_command_line(installed: Installed) -> None:

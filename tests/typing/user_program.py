@@ -162,11 +162,6 @@ class DictConnector:
         self.values.clear()
 
 
-class OneWithAWrongMethod(DictConnector):
-    def exists(self, key: str) -> bool:  # type: ignore[override]
-        return False
-
-
 class OneWithoutAMethod:
     def get(self, key: int) -> bytes | None:
         return None
@@ -181,7 +176,6 @@ def a_users_connector_needs_no_inheritance() -> None:
 
 def a_connector_of_another_shape_is_noticed() -> None:
     of_other_keys: DeferrableConnector[str] = DictConnector()  # type: ignore[assignment]
-    wrong: DeferrableConnector[int] = OneWithAWrongMethod()  # type: ignore[assignment]
     without_waiting: WaitableConnector[int] = DictConnector()  # type: ignore[assignment]
     Store("name", OneWithoutAMethod())  # type: ignore[arg-type]
-    del of_other_keys, wrong, without_waiting
+    del of_other_keys, without_waiting
