@@ -584,3 +584,17 @@ def test_without_room_in_the_directory_a_producer_can_try_again_or_have_its_cons
     with pytest.raises(ConnectorError, match="too large"):
         consumer.result(LIMIT)
     assert second.result(LIMIT) == b"in the second attempt"
+
+
+# There is a crowd
+
+
+@pytest.mark.slow
+@each_kind(["local", "manager"])
+def test_each_of_a_thousand_waiters_gets_its_own_result(store: Store) -> None:
+    futures: list[ProxyFuture[int]] = [store.future() for _ in range(1000)]
+    waiters = [in_thread(future.result, 3 * LIMIT) for future in futures]
+    time.sleep(2)
+    for number, future in enumerate(futures):
+        future.set_result(number)
+    assert [waiter.result(3 * LIMIT) for waiter in waiters] == list(range(1000))

@@ -399,6 +399,25 @@ class TestAsynchronousProtocols:
     def test_await_a_coroutine(self) -> None:
         assert asyncio.run(await_it(proxy_of(answering(3)))) == 3
 
+    def test_await_a_coroutine_that_is_a_generator(self) -> None:
+        @types.coroutine
+        def generator() -> Generator[Any, None, int]:
+            yield from asyncio.sleep(0).__await__()
+            return 3
+
+        assert asyncio.run(await_it(proxy_of(generator()))) == 3
+
+    def test_a_coroutine_that_is_awaited_twice_is_noticed(self) -> None:
+        async def main() -> None:
+            proxy = proxy_of(answering(3))
+            first = asyncio.create_task(await_it(proxy))
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="already"):
+                await proxy
+            await first
+
+        asyncio.run(main())
+
     def test_async_for_and_anext(self) -> None:
         async def main() -> Any:
             proxy = proxy_of(counting_asynchronously(3))
