@@ -756,9 +756,9 @@ class Proxy(Generic[T]):
 
 
 def _check_class(target_type: type[Any] | None) -> None:
+    if target_type is None:
+        return
     with contextlib.suppress(TypeError):
-        if target_type is None:
-            return
         isinstance(None, target_type)  # refuses typing.Any, for instance, which is a class, too
         if isinstance(target_type, type):
             return

@@ -464,7 +464,7 @@ FUTURES = Comparison(
                 def fail(future):
                     future.set_result(1 / 0)
 
-                future = store.future(polling_timeout=90)
+                future = store.future(polling_timeout=9)
                 executor.submit(fail, future)
                 try:
                     future.result()
