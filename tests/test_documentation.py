@@ -9,7 +9,6 @@ import pickle
 import re
 import sys
 import textwrap
-import time
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
@@ -35,9 +34,9 @@ MODULES = [proxyfuture, connectors]
 each_page = pytest.mark.parametrize("page", PAGES)
 
 
-def listings(page: str) -> list[str]:
+def listings(page: str, language: str = "python") -> list[str]:
     """Returns the listings that a page does not take from a file."""
-    found = re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL)
+    found = re.findall(rf"```{language}\n(.*?)```", PAGES[page], re.DOTALL)
     return [listing for listing in found if "--8<--" not in listing]
 
 
@@ -57,8 +56,7 @@ def test_the_listing_in_the_readme_runs() -> None:
 
 
 def test_the_readme_has_one_command_for_the_main_job_and_one_for_the_tests() -> None:
-    commands = re.findall(r"```sh\n(.*?)```", PAGES["README.md"], re.DOTALL)
-    assert [len(command.splitlines()) for command in commands] == [1, 1]
+    assert [len(command.splitlines()) for command in listings("README.md", "sh")] == [1, 1]
 
 
 def test_values_outlive_their_program_in_a_directory_that_was_made_before(
@@ -85,23 +83,16 @@ def test_the_page_shows_what_a_program_that_stands_still_logs() -> None:
 
 
 @each_page
-def test_every_file_that_a_page_names_is_there(page: str) -> None:
-    included = re.findall(r'--8<-- "([^:"]+)', PAGES[page])
-    linked = re.findall(r"\]\(([^):#]+)[^):]*\)", PAGES[page])
-    folder = (ROOT / page).parent
-    assert [name for name in included if not (ROOT / name).exists()] == []
-    assert [name for name in linked if not (folder / name).exists()] == []
-
-
-@each_page
-def test_a_page_shows_parts_of_files_that_are_there(page: str) -> None:
-    for name, part in re.findall(r'--8<-- "([^:"]+):([^"]+)"', PAGES[page]):
+def test_every_file_that_a_page_names_is_there_with_the_part_that_it_shows(page: str) -> None:
+    for name in re.findall(r"\]\(([^):#]+)[^):]*\)", PAGES[page]):
+        assert (ROOT / page).parent.joinpath(name).exists()
+    for name, part in re.findall(r'--8<-- "([^:"]+):?([^"]*)"', PAGES[page]):
         text = (ROOT / name).read_text()
         if part.isdecimal():
             # It begins where a paragraph does.
             before, first = text.splitlines()[int(part) - 2 : int(part)]
             assert not before and first
-        elif f" --8<-- [start:{part}]" not in text:
+        elif part and f" --8<-- [start:{part}]" not in text:
             assert hooks.source_of(ROOT / name, part)
 
 
@@ -174,37 +165,27 @@ def test_every_link_to_another_host_is_written_once_and_used() -> None:
 # When the consumer blocks, and when it does not
 
 ROWS = re.findall(r"^\| `(.+)` \| `(.+)` \|$", PAGES["docs/walkthrough.md"], re.MULTILINE)
+assert len(ROWS) == 8
+
+
+class Blocked(BaseException):
+    """In place of waiting."""
+
+
+def factory() -> int:
+    raise Blocked
 
 
 def waits_for_the_value(line: str) -> bool:
     """Runs a line of the table on proxies that have no value, and tells whether it asked for it."""
-
-    class Blocked(BaseException):
-        """In place of waiting."""
-
-    def factory() -> int:
-        raise Blocked
-
-    names = {**vars(proxyfuture), "pickle": pickle}
-    names |= {"proxy": Proxy(factory), "typed_proxy": Proxy(factory, int)}
-    if "pickle" in line:  # a local function cannot be pickled
-        names["proxy"] = Proxy(time.time)
+    proxies = {"proxy": Proxy(factory), "typed_proxy": Proxy(factory, int)}
     try:
-        exec(line, names)
+        exec(line, {**vars(proxyfuture), "pickle": pickle, **proxies})
     except Blocked:
         return True
     return False
 
 
-def test_the_walkthrough_has_lines_that_wait_and_lines_that_do_not() -> None:
-    assert len(ROWS) == 8
-
-
-@pytest.mark.parametrize("line", [waits for waits, _ in ROWS])
-def test_a_line_waits_for_the_value_as_the_walkthrough_says(line: str) -> None:
-    assert waits_for_the_value(line)
-
-
-@pytest.mark.parametrize("line", [does_not for _, does_not in ROWS])
-def test_a_line_does_not_wait_for_the_value_as_the_walkthrough_says(line: str) -> None:
-    assert not waits_for_the_value(line)
+@pytest.mark.parametrize("row", ROWS, ids=" | ".join)
+def test_lines_wait_for_the_value_or_not_as_the_walkthrough_says(row: tuple[str, str]) -> None:
+    assert [waits_for_the_value(line) for line in row] == [True, False]

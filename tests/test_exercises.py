@@ -12,58 +12,33 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "exercises"))
+sys.path.insert(0, str(ROOT / "docs" / "exercises"))
 
 import check
 
 EXERCISES = check.HERE
 TRACK = check.track()
 SOLUTIONS = EXERCISES / "solutions"
-
-
-def wrong_answers(exercise: check.Exercise) -> list[Path]:
-    return sorted((SOLUTIONS / exercise.name).glob("wrong_*.py"))
-
-
-def mistake(answer: Path) -> str:
-    """Returns what a wrong answer says about itself, as plain text."""
-    first = answer.read_text().partition("\n")[0]
-    return first.removeprefix("# Wrong: ").rstrip(".").replace("`", "")
-
-
-WRONG = [(exercise, answer) for exercise in TRACK for answer in wrong_answers(exercise)]
+WRONG = {exercise: sorted((SOLUTIONS / exercise.name).glob("wrong_*.py")) for exercise in TRACK}
 
 each_exercise = pytest.mark.parametrize("exercise", TRACK, ids=lambda exercise: exercise.name)
-each_wrong_answer = pytest.mark.parametrize(
-    ("exercise", "answer"), WRONG, ids=[f"{each.name}-{wrong.stem}" for each, wrong in WRONG]
-)
-
 slow = pytest.mark.slow
-
-# Seconds for one test: nothing here shall depend on the speed of the machine.
-PATIENCE = 90
 
 Judge = Callable[[check.Exercise, Path], check.Outcome]
 
 
 @pytest.fixture(scope="module")
-def judge(request: pytest.FixtureRequest) -> Iterator[Judge]:
-    """Has the checker judge an answer. It begins with all that are asked for at once."""
-    asked_for = [
-        test.callspec.params["exercise"]
-        for test in request.session.items
-        if isinstance(test, pytest.Function) and "judge" in test.fixturenames
-    ]
+def judge() -> Iterator[Judge]:
+    """Has the checker judge an answer. It begins with all of them at once."""
     pool = ThreadPoolExecutor(2 * (os.cpu_count() or 1))  # since some of them wait
     found = {}
     for exercise in TRACK:
-        if exercise not in asked_for:
-            continue
         right = [exercise.answer(EXERCISES), exercise.answer(SOLUTIONS)]
-        for answer in [*right, *wrong_answers(exercise)]:
+        for answer in [*right, *WRONG[exercise]]:
             found[answer] = pool.submit(
-                check.check, exercise, answer, all_tests=answer in right, limit=PATIENCE
+                check.check, exercise, answer, all_tests=answer in right, limit=90
             )
 
     def judge(exercise: check.Exercise, answer: Path) -> check.Outcome:
@@ -81,18 +56,20 @@ def judge(request: pytest.FixtureRequest) -> Iterator[Judge]:
 
 def test_the_track_is_numbered_without_a_gap_and_has_a_solution_for_each_number() -> None:
     names = [exercise.name for exercise in TRACK]
-    assert [int(name[:2]) for name in names] == list(range(1, len(TRACK) + 1))
-    assert [exercise.number for exercise in TRACK] == list(range(1, len(TRACK) + 1))
+    numbers = [(exercise.number, int(exercise.name[:2])) for exercise in TRACK]
+    assert numbers == [(number, number) for number in range(1, len(TRACK) + 1)]
     assert sorted(each.name for each in SOLUTIONS.iterdir() if each.is_dir()) == names
     assert all((SOLUTIONS / name / "README.md").is_file() for name in names)
 
 
 @each_exercise
-def test_a_readme_has_the_parts_that_a_student_looks_for(exercise: check.Exercise) -> None:
+def test_a_readme_and_the_overview_have_what_a_student_looks_for(exercise: check.Exercise) -> None:
     text = (exercise.tests.parent / "README.md").read_text()
     assert text.startswith(f"# {exercise.number}. ")
     [minutes] = re.findall(r"^Time: (\d+) minutes$", text, re.MULTILINE)
     assert 15 <= int(minutes) <= 40
+    row = rf"^\| `{exercise.name}` \| .+ \| {minutes} \|$"
+    assert re.search(row, (EXERCISES / "README.md").read_text(), re.MULTILINE)
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert [each for each in headings if each in ("Your task", "Run")] == ["Your task", "Run"]
     assert f"python docs/exercises/check.py {exercise.number}\n" in text
@@ -103,42 +80,25 @@ def test_a_readme_has_the_parts_that_a_student_looks_for(exercise: check.Exercis
 
 
 @each_exercise
-def test_a_starter_differs_from_the_solution_in_its_gaps(exercise: check.Exercise) -> None:
-    starter = exercise.answer(EXERCISES).read_text()
-    assert "raise NotImplementedError\n" in starter
-    assert starter != exercise.answer(SOLUTIONS).read_text()
-
-
-@each_exercise
-def test_the_overview_has_a_row_for_the_exercise(exercise: check.Exercise) -> None:
-    minutes = exercise.minutes.removesuffix(" minutes")
-    row = rf"^\| `{exercise.name}` \| .+ \| {minutes} \|$"
-    assert re.search(row, (EXERCISES / "README.md").read_text(), re.MULTILINE)
-
-
-@each_exercise
 def test_the_page_for_the_teacher_has_every_mistake(exercise: check.Exercise) -> None:
     page = (EXERCISES.parent / "teaching.md").read_text()
     heading = (exercise.tests.parent / "README.md").read_text().partition("\n")[0]
     section = page.partition(f"##{heading}\n")[2].partition("\n### ")[0]
     assert f"*{exercise.minutes}.*" in section
-    shown = [line.replace("`", "") for line in section.splitlines() if line.startswith("- ")]
-    assert shown == [f"- {mistake(answer)}." for answer in wrong_answers(exercise)]
+    shown = re.findall(r"^- (.+)\.$", section.replace("`", ""), re.MULTILINE)
+    first_lines = [answer.read_text().partition("\n")[0] for answer in WRONG[exercise]]
+    mistakes = [line.removeprefix("# Wrong: ").rstrip(".").replace("`", "") for line in first_lines]
+    assert shown == mistakes
     assert len(shown) >= 3
 
 
-def test_the_failure_on_the_page_is_what_the_checker_shows(tmp_path: Path) -> None:
+def test_only_the_first_failure_is_shown_as_on_the_page(tmp_path: Path) -> None:
     copied = tmp_path / "docs" / "exercises"
     shutil.copytree(EXERCISES, copied, ignore=shutil.ignore_patterns("solutions", ".*"))
     answer = SOLUTIONS / "01_lazy_value" / "wrong_forgets.py"
     shutil.copy(answer, copied / "01_lazy_value" / "exercise.py")
-    shown = subprocess.run(
-        [sys.executable, "docs/exercises/check.py", "1"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    command = [sys.executable, "docs/exercises/check.py", "1"]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert shown.stdout == answer.with_suffix(".txt").read_text()
 
 
@@ -165,7 +125,14 @@ def test_a_solution_passes(judge: Judge, exercise: check.Exercise) -> None:
 
 
 @slow
-@each_wrong_answer
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        pytest.param(exercise, answer, id=f"{exercise.name}-{answer.stem}")
+        for exercise in TRACK
+        for answer in WRONG[exercise]
+    ],
+)
 def test_a_wrong_answer_fails_with_the_failure_meant_for_it(
     judge: Judge, exercise: check.Exercise, answer: Path
 ) -> None:
