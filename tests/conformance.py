@@ -127,6 +127,20 @@ def copies(connector: Connector[Any]) -> list[Any]:
     return [pickle.loads(pickle.dumps(connector)), type(connector).from_config(config)]
 
 
+def uses(connector: Any, key: Any) -> list[Callable[[], object]]:
+    """Returns a call of each method that takes a key."""
+    calls: list[Callable[[], object]] = [
+        lambda: connector.get(key),
+        lambda: connector.exists(key),
+        lambda: connector.evict(key),
+    ]
+    if isinstance(connector, DeferrableConnector):
+        calls.append(lambda: connector.set(key, b"value"))
+    if isinstance(connector, WaitableConnector):
+        calls += [lambda: connector.wait(key), lambda: connector.wait(key, 0)]
+    return calls
+
+
 class ConnectorConformance:
     """What every `Connector` promises: it keeps values."""
 
@@ -156,21 +170,12 @@ class ConnectorConformance:
         assert isinstance(connector.get(key), BytesLike)
         assert is_stored(connector, key, some_bytes(size))
 
-    @pytest.mark.parametrize(
-        "kind",
-        [
-            pytest.param(bytearray, id="bytearray"),
-            pytest.param(memoryview, id="memoryview"),
-            pytest.param(lambda value: memoryview(value)[::-2], id="every-second-byte-backwards"),
-            pytest.param(lambda value: memoryview(array("d", value)), id="of-floats"),
-            pytest.param(lambda value: memoryview(value).cast("B", [2, len(value) // 2]), id="2d"),
-        ],
-    )
-    def test_takes_every_kind_of_bytes(
-        self, connector: Connector[Any], kind: Callable[[bytes], BytesLike]
-    ) -> None:
-        value = kind(some_bytes(80_000))
-        assert is_stored(connector, connector.put(value), memoryview(value).tobytes())
+    def test_takes_every_kind_of_bytes(self, connector: Connector[Any]) -> None:
+        value = some_bytes(80_000)
+        of_floats, in_rows = array("d", value), memoryview(value).cast("B", [2, 40_000])
+        kinds: Any = bytearray(value), memoryview(value)[::-2], memoryview(of_floats), in_rows
+        for kind in kinds:
+            assert is_stored(connector, connector.put(kind), memoryview(kind).tobytes())
 
     @pytest.mark.parametrize("size", [8, 800_000])
     def test_what_is_stored_cannot_be_changed(self, connector: Connector[Any], size: int) -> None:
@@ -236,9 +241,9 @@ class ConnectorConformance:
 
     @pytest.mark.parametrize("key", NO_KEYS, ids=repr)
     def test_refuses_what_is_not_a_key(self, connector: Connector[Any], key: object) -> None:
-        for method in (connector.get, connector.exists, connector.evict):
+        for use in uses(connector, key):
             with pytest.raises(InvalidKeyError):
-                method(key)
+                use()
 
     def test_after_close_it_does_nothing_but_can_be_looked_at_and_pickled(
         self, fresh_connector: Connector[Any]
@@ -246,12 +251,7 @@ class ConnectorConformance:
         key = fresh_connector.put(b"value")
         fresh_connector.close()
         fresh_connector.close()
-        for use in (
-            lambda: fresh_connector.put(b"value"),
-            lambda: fresh_connector.get(key),
-            lambda: fresh_connector.exists(key),
-            lambda: fresh_connector.evict(key),
-        ):
+        for use in (lambda: fresh_connector.put(b"value"), *uses(fresh_connector, key)):
             with pytest.raises(ConnectorError):
                 use()
         assert type(fresh_connector).__name__ in repr(fresh_connector)
@@ -284,18 +284,12 @@ class DeferrableConformance(ConnectorConformance):
     def test_new_keys_are_fresh(self, connector: DeferrableConnector[Any]) -> None:
         assert len({connector.new_key() for _ in range(100)}) == 100
 
-    @pytest.mark.parametrize("size", [0, 1, 100_000, LARGE])
-    def test_a_key_is_set_later(self, connector: DeferrableConnector[Any], size: int) -> None:
-        key, value = connector.new_key(), bytearray(some_bytes(size))
-        connector.set(key, value)
-        value[:] = bytes(size)
-        assert connector.exists(key)
-        assert is_stored(connector, key, some_bytes(size))
-
     @pytest.mark.parametrize("size", [0, 1, LARGE])
     def test_a_key_is_set_once(self, connector: DeferrableConnector[Any], size: int) -> None:
         key, first = connector.new_key(), some_bytes(size)
-        connector.set(key, first)
+        value = bytearray(first)
+        connector.set(key, value)
+        value[:] = bytes(size)  # which changes nothing of what is stored
         for second in (first, b"second", b"", some_bytes(LARGE + 1)):
             with pytest.raises(AlreadySetError):
                 connector.set(key, second)
@@ -356,17 +350,6 @@ class DeferrableConformance(ConnectorConformance):
             connector.set(key, value)
             assert all([reader.result(LIMIT) == value for reader in readers])
 
-    def test_refuses_to_set_what_is_not_a_key(self, connector: DeferrableConnector[Any]) -> None:
-        for key in NO_KEYS:
-            with pytest.raises(InvalidKeyError):
-                connector.set(key, b"value")
-
-    def test_after_close_it_sets_nothing(self, fresh_connector: DeferrableConnector[Any]) -> None:
-        key = fresh_connector.new_key()
-        fresh_connector.close()
-        with pytest.raises(ConnectorError):
-            fresh_connector.set(key, b"value")
-
 
 def sets_first(connector: DeferrableConnector[Any], key: Any, value: bytes) -> bool:
     """Tries to set `key`, and tells whether it was the first to do so."""
@@ -394,13 +377,9 @@ class WaitableConformance(DeferrableConformance):
 
     protocol = WaitableConnector
 
-    @pytest.mark.parametrize("timeout", [None, LIMIT, 0])
-    def test_returns_what_is_set_already(
-        self, connector: WaitableConnector[Any], timeout: float | None
+    def test_returns_what_is_set_while_it_waits_or_was_set_before(
+        self, connector: WaitableConnector[Any]
     ) -> None:
-        assert connector.wait(connector.put(b"value"), timeout) == b"value"
-
-    def test_returns_what_is_set_while_it_waits(self, connector: WaitableConnector[Any]) -> None:
         key = connector.new_key()
         # The last two timeouts are more than the system can wait.
         timeouts = [None, LIMIT, 1e300, float("inf")]
@@ -409,7 +388,7 @@ class WaitableConformance(DeferrableConformance):
         assert not any([waiter.done() for waiter in waiters])
         connector.set(key, b"value")
         assert [waiter.result(LIMIT) for waiter in waiters] == [b"value"] * 4
-        assert is_stored(connector, key, b"value")
+        assert [connector.wait(key, timeout) for timeout in [0, *timeouts]] == [b"value"] * 5
 
     @pytest.mark.parametrize("timeout", [0, 0.001, 0.2])
     def test_returns_none_after_the_timeout(
@@ -421,13 +400,7 @@ class WaitableConformance(DeferrableConformance):
 
     @pytest.mark.parametrize(
         ("timeout", "error"),
-        [
-            (-1, ValueError),
-            (-0.001, ValueError),
-            (float("nan"), ValueError),
-            ("1", TypeError),
-            ([], TypeError),
-        ],
+        [(-0.001, ValueError), (float("nan"), ValueError), ("1", TypeError)],
     )
     def test_refuses_a_timeout_that_makes_no_sense(
         self, connector: WaitableConnector[Any], timeout: Any, error: type[Exception]
@@ -499,7 +472,7 @@ class WaitableConformance(DeferrableConformance):
         assert time.monotonic() - start < LIMIT / 2
         answering.result(LIMIT)
 
-    def test_close_ends_the_waits_of_other_threads_and_then_nobody_can_wait(
+    def test_close_ends_the_waits_of_other_threads(
         self, fresh_connector: WaitableConnector[Any]
     ) -> None:
         key, other = fresh_connector.new_key(), fresh_connector.new_key()
@@ -510,14 +483,6 @@ class WaitableConformance(DeferrableConformance):
         for waiter in waiters:
             with pytest.raises(ConnectorError):
                 waiter.result(LIMIT)
-        for timeout in (None, 0, 1):
-            with pytest.raises(ConnectorError):
-                fresh_connector.wait(key, timeout)
-
-    def test_refuses_to_wait_for_what_is_not_a_key(self, connector: WaitableConnector[Any]) -> None:
-        for key in NO_KEYS:
-            with pytest.raises(InvalidKeyError):
-                connector.wait(key, 0)
 
 
 def answer_all(connector: WaitableConnector[Any], questions: list[Any], replies: list[Any]) -> None:

@@ -91,20 +91,11 @@ def nothing_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def left_behind(directory: str) -> list[str]:
     """Returns a sentence for each kind of thing that is there still."""
-    commands = [
-        f"{child} ({command(child) or 'ended, but not waited for'})" for child in children()
-    ]
-    kinds = {
-        "child processes": [c for c in commands if not any(name in c for name in SERVANTS)],
-        "directories of servers": list(map(str, Path(directory).glob("pymp-*"))),
-        "threads that are no daemons": [
-            thread.name
-            for thread in threading.enumerate()
-            if not thread.daemon and thread is not threading.main_thread()
-        ],
+    commands = {child: command(child) or "ended, but not waited for" for child in children()}
+    threads = {thread for thread in threading.enumerate() if not thread.daemon}
+    kinds: dict[str, object] = {
+        "child processes": [it for it in commands.items() if not any(x in it[1] for x in SERVANTS)],
+        "directories of servers": list(Path(directory).glob("pymp-*")),
+        "threads that are no daemons": threads - {threading.main_thread()},
     }
-    return [
-        f"The tests left {kind} behind: {', '.join(things)}."
-        for kind, things in kinds.items()
-        if things
-    ]
+    return [f"The tests left {kind} behind: {things}." for kind, things in kinds.items() if things]

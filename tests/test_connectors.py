@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+import pickle
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance import WaitableConformance
-from support import AUTHKEY, serving
+from conformance import LIMIT, SETTLING, WaitableConformance, copies, in_thread, is_stored, uses
+from support import AUTHKEY, in_forked_child, needs_fork, opened, serving
 
 from connectors import (
     ConnectorError,
@@ -65,16 +67,13 @@ class OwnConformance(WaitableConformance):
 
     @pytest.mark.parametrize(
         "name",
-        ["../../etc/passwd", "", ".", "\0", "0" * 31, "A" * 32, "0" * 32 + "\n", None, b"0" * 32],
+        ["../../etc/passwd", "", "\0", "A" * 32, "0" * 32 + "\n", None, b"0" * 32],
         ids=ascii,
     )
     def test_refuses_a_forged_key(self, connector: WaitableConnector[Any], name: Any) -> None:
-        key = type(connector.new_key())(name)
-        for use in (connector.get, connector.exists, connector.evict, connector.wait):
+        for use in uses(connector, type(connector.new_key())(name)):
             with pytest.raises(InvalidKeyError):
-                use(key)
-        with pytest.raises(InvalidKeyError):
-            connector.set(key, b"value")
+                use()
 
 
 class TestLocalConnector(OwnConformance):
@@ -121,6 +120,62 @@ class TestManagerConnectorOfTheNetwork(OwnConformance):
     def fresh_connector(self, connector: ManagerConnector) -> Iterator[ManagerConnector]:
         with ManagerConnector.from_config(connector.config()) as another:
             yield another
+
+
+def values_after_a_forked_child_closed(kind: str, directory: Path) -> tuple[object, object]:
+    with opened(kind, directory) as (store, _, _):
+        connector: Any = store.connector
+        key, unset = connector.put(b"value"), connector.new_key()
+        waiter = in_thread(connector.wait, unset)
+        time.sleep(SETTLING)
+        in_forked_child(connector.close)
+        copy = pickle.loads(pickle.dumps(connector))  # which has to connect
+        copy.set(unset, b"awaited")
+        return copy.get(key), waiter.result(LIMIT)
+
+
+@needs_fork
+@pytest.mark.parametrize("kind", ["local", "file", "manager"])
+def test_a_forked_child_that_closes_it_leaves_the_parent_alone(
+    kind: str, tmp_path: Path, elsewhere: Callable[..., Any]
+) -> None:
+    values = elsewhere(values_after_a_forked_child_closed, kind, tmp_path)
+    assert values == (b"value", b"awaited")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["file", "manager"])
+def test_the_creator_ends_the_waits_in_other_processes_and_a_copy_ends_nothing(
+    kind: str, tmp_path: Path, elsewhere: Callable[..., Any]
+) -> None:
+    with opened(kind, tmp_path) as (store, _, _):
+        connector: Any = store.connector
+        waiter = in_thread(elsewhere, type(connector).wait, connector, connector.new_key())
+        key = connector.put(b"value")
+        for copy in copies(connector):
+            assert is_stored(copy, key, b"value")
+            copy.close()
+        time.sleep(2 * SETTLING)
+        assert not waiter.done()
+        assert is_stored(connector, key, b"value")
+    with pytest.raises(ConnectorError):
+        waiter.result(LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"), [("file", "must exist on this machine"), ("manager", "connectors serve")]
+)
+def test_a_copy_arrives_also_where_there_is_nothing_and_each_use_names_the_remedy(
+    kind: str, remedy: str, tmp_path: Path
+) -> None:
+    with opened(kind, tmp_path) as (store, _, _):
+        connector: Any = store.connector
+        pickled = pickle.dumps((connector, connector.new_key()))
+    copy, key = pickle.loads(pickled)
+    for use in (lambda: copy.put(b"value"), *uses(copy, key)):
+        with pytest.raises(ConnectorError, match=remedy):
+            use()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

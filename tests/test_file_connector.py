@@ -1,6 +1,6 @@
 """FileConnector keeps values in a directory that has to be there, and cleans up what is its own.
 
-That it is private, `test_security.py` says.
+That it is private, `test_security.py` says; what it refuses, `test_bad_input.py`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance import LARGE, LIMIT, SETTLING, in_thread, is_stored, some_bytes
-from support import in_forked_child, needs_fork, spawn
+from conformance import LARGE, LIMIT, in_thread, is_stored, some_bytes
+from support import spawn
 
 from connectors import ConnectorError, FileConnector, FileKey, poll
-
-USES: list[Callable[[FileConnector, FileKey], object]] = [
-    lambda connector, key: connector.put(b"value"),
-    lambda connector, key: connector.get(key),
-    lambda connector, key: connector.exists(key),
-    lambda connector, key: connector.evict(key),
-    lambda connector, key: connector.set(key, b"value"),
-    lambda connector, key: connector.wait(key),
-]
 
 
 @pytest.fixture
@@ -46,19 +37,6 @@ def connector(directory: Path) -> Iterator[FileConnector]:
 # The directory has to be there
 
 
-def test_a_missing_parent_is_not_created(tmp_path: Path) -> None:
-    with pytest.raises(ConnectorError, match="missing"):
-        FileConnector(tmp_path / "missing" / "store")
-    assert not list(tmp_path.iterdir())
-
-
-def test_refuses_a_file_in_place_of_the_directory(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_bytes(b"")
-    with pytest.raises(ConnectorError, match=f"{file}.*Not a directory"):
-        FileConnector(file)
-
-
 def test_a_relative_directory_stays_the_same_when_the_process_moves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,32 +50,11 @@ def test_a_relative_directory_stays_the_same_when_the_process_moves(
     assert not (tmp_path / "store").exists()
 
 
-def test_unpickling_creates_nothing_and_use_says_what_is_wrong(directory: Path) -> None:
-    with FileConnector(directory) as connector:
-        pickled = pickle.dumps((connector, connector.new_key()))
-    for use in USES:
-        copy, key = pickle.loads(pickled)
-        with pytest.raises(ConnectorError, match=f"{directory}.*must exist on this machine"):
-            use(copy, key)
-        assert not directory.exists()
-
-
 def test_closing_after_the_directory_was_removed_is_fine(
     connector: FileConnector, directory: Path
 ) -> None:
     directory.rmdir()
     connector.close()
-
-
-def test_a_wait_in_another_process_ends_when_the_creator_closes(
-    connector: FileConnector, elsewhere: Callable[..., Any]
-) -> None:
-    waiter = in_thread(elsewhere, FileConnector.wait, connector, connector.new_key())
-    time.sleep(2 * SETTLING)
-    assert not waiter.done()
-    connector.close()
-    with pytest.raises(ConnectorError):
-        waiter.result(LIMIT)
 
 
 # The creator cleans up, its own things only
@@ -118,37 +75,13 @@ def test_foreign_files_stay_and_their_directory(connector: FileConnector, direct
     assert {file.name for file in directory.iterdir()} == set(names)
 
 
-@pytest.mark.parametrize("mode", [0o700, 0o755], ids="{:o}".format)
-def test_a_directory_that_was_there_before_stays_with_the_values(
-    directory: Path, mode: int
-) -> None:
-    directory.mkdir(mode)
+def test_a_directory_that_was_there_before_stays_with_the_values(directory: Path) -> None:
+    directory.mkdir(0o755)
     with FileConnector(directory) as connector:
         key = connector.put(b"value")
     with FileConnector(directory) as connector:
         assert is_stored(connector, key, b"value")
     assert directory.is_dir()
-
-
-def test_a_copy_removes_nothing(connector: FileConnector, directory: Path) -> None:
-    key = connector.put(b"value")
-    for copy in (pickle.loads(pickle.dumps(connector)), FileConnector(directory)):
-        assert is_stored(copy, key, b"value")
-        copy.close()
-    assert is_stored(connector, key, b"value")
-
-
-def close_in_forked_child(directory: Path) -> bool:
-    with FileConnector(directory) as connector:
-        key = connector.put(b"value")
-        in_forked_child(connector.close)
-        return is_stored(connector, key, b"value")
-
-
-@needs_fork
-def test_a_forked_child_removes_nothing(directory: Path, elsewhere: Callable[..., Any]) -> None:
-    assert elsewhere(close_in_forked_child, directory)
-    assert not directory.exists()
 
 
 def test_setters_cannot_keep_the_creator_from_cleaning_up(tmp_path: Path) -> None:
@@ -171,29 +104,17 @@ def test_setters_cannot_keep_the_creator_from_cleaning_up(tmp_path: Path) -> Non
         stop.clear()
 
 
-# Values are complete, or not there
-
-
-def test_a_value_whose_setter_was_killed_is_complete_or_not_there(
+def test_what_a_killed_setter_left_is_removed_too(
     connector: FileConnector, directory: Path
 ) -> None:
     value = some_bytes(10 * LARGE)
-    for _ in range(20):  # until one was killed in the middle of it, most likely the first
-        key = connector.new_key()
-        setter = spawn.Process(target=connector.set, args=(key, value))
-        setter.start()
-        while not list(directory.iterdir()):  # nothing is written yet
-            assert setter.is_alive()
-            time.sleep(0.0001)
-        setter.kill()
-        setter.join(LIMIT)
-        if connector.get(key) is None:
-            break
-        assert is_stored(connector, key, value)
-        connector.evict(key)
-    assert not connector.exists(key)
-    connector.set(key, b"value")
-    assert is_stored(connector, key, b"value")
+    setter = spawn.Process(target=connector.set, args=(connector.new_key(), value))
+    setter.start()
+    while not list(directory.iterdir()):  # nothing is written yet
+        assert setter.is_alive()
+        time.sleep(0.0001)
+    setter.kill()  # in the middle of it, most likely
+    setter.join(LIMIT)
     connector.close()
     assert not directory.exists()
 
@@ -226,18 +147,17 @@ def wait_and_measure(connector: FileConnector, key: FileKey) -> tuple[float, flo
     return time.monotonic(), time.process_time() - start
 
 
-@pytest.mark.parametrize("seconds", [0.1, pytest.param(3, marks=pytest.mark.slow)])
 def test_waiting_costs_little_and_is_late_by_little(
-    connector: FileConnector, elsewhere: Callable[..., Any], seconds: float
+    connector: FileConnector, elsewhere: Callable[..., Any]
 ) -> None:
     key = connector.new_key()
     waiter = in_thread(elsewhere, wait_and_measure, connector, key)
-    time.sleep(seconds)
+    time.sleep(0.4)
     set_at = time.monotonic()
     connector.set(key, b"value")
     there_at, work = waiter.result(LIMIT)
     assert there_at - set_at < LIMIT / 4  # 0.02 by design, on a machine with time for it
-    assert work < 0.05 + seconds / 4  # a loop without a pause would need all of them
+    assert work < 0.2  # a loop without a pause would need all of the time
 
 
 def test_a_thread_that_uses_it_while_it_closes_is_told_so_and_not_of_a_missing_directory(

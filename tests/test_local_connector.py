@@ -12,20 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conformance import LIMIT, SETTLING, in_thread
+from conformance import LIMIT, SETTLING, in_thread, uses
 from support import in_forked_child, needs_fork
 
 from connectors import ConnectorError, LocalConnector, LocalKey
-
-USES: list[Callable[[LocalConnector, LocalKey], object]] = [
-    lambda connector, key: connector.put(b"value"),
-    lambda connector, key: connector.get(key),
-    lambda connector, key: connector.exists(key),
-    lambda connector, key: connector.evict(key),
-    lambda connector, key: connector.set(key, b"value"),
-    lambda connector, key: connector.wait(key),
-    lambda connector, key: connector.wait(key, 0),
-]
 
 
 @pytest.fixture
@@ -39,66 +29,42 @@ def connector() -> Iterator[LocalConnector]:
 
 def names_the_remedy(connector: LocalConnector, key: LocalKey) -> bool:
     """Tells whether each use of the connector, here where it cannot be used, says what would do."""
-    for use in USES:
+    for use in (lambda: connector.put(b"value"), *uses(connector, key)):
         with pytest.raises(ConnectorError, match=r"(?s)ManagerConnector.*FileConnector"):
-            use(connector, key)
+            use()
     return True
 
 
-def forked_children_are_told(others: str) -> bool:
+def forked_children_are_told() -> bool:
     connector, unset = LocalConnector(), LocalKey("0" * 32)
-    if others == "wait":
-        in_thread(connector.wait, unset)
-        time.sleep(SETTLING)
-    if others == "work":  # so that at some fork the child inherits a lock that nobody will release
-        for _ in range(2):
-            in_thread(work_until_closed, connector)
+
+    def work_until_closed() -> None:
+        while True:
+            connector.evict(connector.put(b"value"))
+
     with connector:
+        in_thread(connector.wait, unset)
+        for _ in range(2):  # so that at some fork the child inherits a lock nobody will release
+            in_thread(work_until_closed)
+        time.sleep(SETTLING)
         return all([in_forked_child(names_the_remedy, connector, unset) for _ in range(10)])
 
 
-def work_until_closed(connector: LocalConnector) -> None:
-    while True:
-        connector.evict(connector.put(b"value"))
-
-
 @needs_fork
-@pytest.mark.parametrize("others", ["do nothing", "wait", "work"])
 def test_after_a_fork_every_use_names_the_connectors_that_would_do_whatever_other_threads_do(
-    elsewhere: Callable[..., Any], others: str
-) -> None:
-    assert elsewhere(forked_children_are_told, others)
-
-
-def test_a_pickled_copy_elsewhere_names_the_connectors_that_would_do(
-    connector: LocalConnector, elsewhere: Callable[..., Any]
-) -> None:
-    assert elsewhere(names_the_remedy, connector, connector.put(b"value"))
-
-
-def test_a_pickled_copy_elsewhere_can_be_looked_at_and_closed(
-    connector: LocalConnector, elsewhere: Callable[..., Any]
-) -> None:
-    assert elsewhere(repr, connector) == repr(connector)
-    elsewhere(LocalConnector.close, connector)
-    assert connector.put(b"value")
-
-
-def values_after_child_closed() -> tuple[object, object]:
-    connector = LocalConnector()
-    key, unset = connector.put(b"value"), connector.new_key()
-    waiter = in_thread(connector.wait, unset)
-    time.sleep(SETTLING)
-    in_forked_child(connector.close)
-    connector.set(unset, b"awaited")
-    return connector.get(key), waiter.result(LIMIT)
-
-
-@needs_fork
-def test_a_forked_child_that_closes_it_leaves_the_parent_alone(
     elsewhere: Callable[..., Any],
 ) -> None:
-    assert elsewhere(values_after_child_closed) == (b"value", b"awaited")
+    assert elsewhere(forked_children_are_told)
+
+
+def test_a_pickled_copy_elsewhere_names_the_connectors_that_would_do_and_can_be_closed(
+    connector: LocalConnector, elsewhere: Callable[..., Any]
+) -> None:
+    key = connector.put(b"value")
+    assert elsewhere(repr, connector) == repr(connector)
+    assert elsewhere(names_the_remedy, connector, key)
+    elsewhere(LocalConnector.close, connector)
+    assert connector.get(key) == b"value"
 
 
 # In this process
