@@ -99,3 +99,15 @@ def left_behind(directory: str) -> list[str]:
         "threads that are no daemons": threads - {threading.main_thread()},
     }
     return [f"The tests left {kind} behind: {things}." for kind, things in kinds.items() if things]
+
+
+# The files in the order in which one would explain the system. What is not named comes last.
+ORDER = """
+    future proxy limits store exceptions security bad_input connectors local_connector
+    file_connector manager_connector faults own_connector copies platforms size examples patterns
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    names = {f"test_{name}": place for place, name in enumerate(ORDER.split())}
+    items.sort(key=lambda item: names.get(item.path.stem, len(names)))

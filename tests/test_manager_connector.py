@@ -144,8 +144,11 @@ def test_however_the_creator_ends_the_server_and_all_temporary_files_go_too(
 
 
 INTERRUPTED = """
+import signal
 from connectors import ManagerConnector
 
+for number in signal.SIGTERM, signal.SIGHUP:
+    signal.signal(number, signal.default_int_handler)
 with ManagerConnector() as connector:
     key = connector.put(b"value")
     try:
@@ -156,13 +159,16 @@ with ManagerConnector() as connector:
 """
 
 
-def test_ctrl_c_to_the_group_of_the_creator_leaves_the_server_to_the_creator() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_group_of_the_creator_leaves_the_server_to_the_creator(
+    number: signal.Signals,
+) -> None:
     program = {**python("-c", INTERRUPTED), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     # In a group of its own, as a shell starts a program in the foreground.
     with subprocess.Popen(**program, process_group=0, text=True) as creator:
         assert creator.stdout is not None
         assert creator.stdout.readline() == "ready\n"
-        os.killpg(creator.pid, signal.SIGINT)
+        os.killpg(creator.pid, number)
         output, errors = creator.communicate(timeout=LIMIT)
     assert output == "b'value'\n"
     assert errors.endswith("KeyboardInterrupt\n")
@@ -267,6 +273,32 @@ def test_connecting_to_a_server_for_something_else_fails(words: bytes) -> None:
 
 
 # python -m connectors serve
+
+
+ANSWERING = """
+import sys
+from connectors import ManagerConnector, ManagerKey
+
+address, question, reply = eval(sys.argv[1])
+connector = ManagerConnector.connect(address)
+connector.set(ManagerKey(reply), connector.wait(ManagerKey(question))[::-1])
+"""
+
+
+@pytest.mark.slow
+def test_serve_connects_programs_of_different_pythons() -> None:
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    others = [str(found) for found in root.glob("3.1[1-9].*/bin/python3")]
+    if not others:
+        pytest.skip("needs another Python from pyenv")
+    with serving() as (_, address), ManagerConnector.connect(address, AUTHKEY.encode()) as here:
+        for other in others:
+            question, reply = here.new_key(), here.new_key()
+            program = python("-c", ANSWERING, repr((address, question.id, reply.id)))
+            program["args"][0] = other
+            with subprocess.Popen(**program):
+                here.set(question, b"12" * 50_000)
+                assert here.wait(reply, LIMIT) == b"21" * 50_000
 
 
 def test_serve_takes_an_address_of_ipv6() -> None:
