@@ -652,8 +652,7 @@ class FileConnector(_Base[FileKey]):
         # At each use: a directory that was removed must not look like a key that is not set.
         status = os.stat(self._store_dir + os.sep)  # the separator: only a directory will do
         if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
-            # Values are pickles: who can write them can run code in their readers.
-            raise PermissionError("others may write to the directory, or own it")
+            raise PermissionError("others may write to the directory, or own it")  # and run code
         return _Directory(self._store_dir)
 
 
@@ -698,12 +697,14 @@ class _Directory(NamedTuple):
 
     def remove(self) -> None:
         own = re.compile(r"[0-9a-f]{32}(\.\w+\.partial)?")
-        for _ in range(10):  # once more, if a setter was late
-            for name in filter(own.fullmatch, os.listdir(self.path)):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(os.path.join(self.path, name))
-            with contextlib.suppress(OSError):  # there are files that are not its own
-                return os.rmdir(self.path)
+        closed = f"{self.path}.{os.urandom(8).hex()}.closed"
+        os.rename(self.path, closed)  # so that no setter can be late
+        for name in filter(own.fullmatch, os.listdir(closed)):
+            os.unlink(os.path.join(closed, name))
+        try:
+            os.rmdir(closed)
+        except OSError:  # there are files that are not its own
+            os.rename(closed, self.path)
 
 
 # The server's program
@@ -727,8 +728,7 @@ def _serve_creator() -> None:
     reader.start()
     while reader.is_alive() and os.getppid() == creator:
         reader.join(0.5)
-    # Not at once: a consumer may close the store as soon as it has its value, and the producer of
-    # that still waits for the answer to its `set`.
+    # Not at once: when a consumer has its value and closes, its producer still waits for an answer.
     time.sleep(0.2)
 
 
