@@ -542,8 +542,8 @@ def _connect_ipv6(address: tuple[str, int], authkey: bytes) -> connection.Connec
 
 
 # The library finds the two ends of a connection under the name of a "serializer".
-ipv6_ends = functools.partial(connection.Listener, family="AF_INET6"), _connect_ipv6
-managers.listener_client["ipv6"] = ipv6_ends  # type: ignore[attr-defined]  # typeshed lacks it
+_ipv6 = functools.partial(connection.Listener, family="AF_INET6"), _connect_ipv6
+managers.listener_client["ipv6"] = _ipv6  # type: ignore[attr-defined]  # typeshed lacks it
 
 
 def _call_in_time(function: Callable[[], T]) -> T:
@@ -628,6 +628,7 @@ class FileConnector(_Base[FileKey]):
             self._get_medium()
 
     def wait(self, key: FileKey, timeout: float | None = None) -> BytesLike | None:
+        # One wait instead of a row: each look notices a close(), and a directory that is gone.
         return poll(lambda: self.get(key), timeout)
 
     def config(self) -> dict[str, Any]:
@@ -652,7 +653,7 @@ class FileConnector(_Base[FileKey]):
         # At each use: a directory that was removed must not look like a key that is not set.
         status = os.stat(self._store_dir + os.sep)  # the separator: only a directory will do
         if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
-            raise PermissionError("others may write to the directory, or own it")  # and run code
+            raise PermissionError("others may write to the directory, or own it")  # and its pickles
         return _Directory(self._store_dir)
 
 
@@ -699,9 +700,9 @@ class _Directory(NamedTuple):
         own = re.compile(r"[0-9a-f]{32}(\.\w+\.partial)?")
         closed = f"{self.path}.{os.urandom(8).hex()}.closed"
         os.rename(self.path, closed)  # so that no setter can be late
-        for name in filter(own.fullmatch, os.listdir(closed)):
-            os.unlink(os.path.join(closed, name))
         try:
+            for name in filter(own.fullmatch, os.listdir(closed)):
+                os.unlink(os.path.join(closed, name))
             os.rmdir(closed)
         except OSError:  # there are files that are not its own
             os.rename(closed, self.path)

@@ -287,9 +287,8 @@ class Store:
         try:
             if _is_error(data):
                 return _Outcome(error=_unpack_error(data))
-            return _Outcome(
-                (self._deserializer or pickle.loads)(bytes(data))
-            )  # some insist on bytes
+            deserializer = self._deserializer or pickle.loads
+            return _Outcome(deserializer(bytes(data)))  # some insist on bytes
         except Exception as cause:
             raise SerializationError(
                 f"These {len(data)} bytes cannot be deserialized: {_describe(cause)}. They are "
