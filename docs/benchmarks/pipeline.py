@@ -528,15 +528,10 @@ def beside(peer: dict[str, Any], result: dict[str, Any]) -> bool:
     return is_peer and all(peer[key] == result[key] for key in same)
 
 
-# The pictures
-
-SCHEMES = {  # text, and the lines in the order below
-    "light": ["#212121", "#9e9e9e", "#00796b", "#3f51b5", "#8e24aa", "#d84315"],
-    "dark": ["#e0e0e0", "#9e9e9e", "#4db6ac", "#8c9eff", "#e07be0", "#ffab40"],
-}
+# The picture
 
 
-def draw(report: dict[str, Any], scheme: str, file: Path) -> None:
+def draw(report: dict[str, Any], file: Path) -> None:
     """Draws the makespans on one engine, and how far they are from the ideal.
 
     The engine is Dask, as in the paper, unless its run was cut short.
@@ -548,17 +543,9 @@ def draw(report: dict[str, Any], scheme: str, file: Path) -> None:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    text, *colours = SCHEMES[scheme]
-    style = {
-        "svg.fonttype": "none",  # real text, which a reader can select
-        "svg.hashsalt": "proxyfuture",  # or each drawing would name its parts anew
-        "font.family": "sans-serif",
-        "font.size": 13,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    style |= dict.fromkeys(["text.color", "axes.labelcolor", "axes.edgecolor"], text)
-    style |= dict.fromkeys(["xtick.color", "ytick.color"], text)
+    import charts
+
+    colors = charts.OTHERS, charts.THIRD, charts.THIS, charts.SECOND, charts.MARK
     fractions, ideals = report["fractions"], [plan.ideal for plan in plans_of(report)]
     lines = {}
     for name, way in (
@@ -571,23 +558,23 @@ def draw(report: dict[str, Any], scheme: str, file: Path) -> None:
         if result["engine"] == engine:
             name = "ProxyStore" if result["name"] == "ProxyStore" else "this project"
             lines[f"{name}, {result['medium']}"] = list(map(min, result["makespans"]))
-    with pyplot.rc_context(style):
+    with pyplot.rc_context(charts.STYLE):
         figure, (above, below) = pyplot.subplots(
-            2, 1, figsize=(5.5, 7.5), sharex=True, height_ratios=[3, 2], layout="constrained"
+            2, 1, figsize=(5, 6.5), sharex=True, height_ratios=[3, 2], layout="constrained"
         )
-        above.plot(fractions, ideals, color=text, linestyle=":", label="ideal")
-        for (name, values), colour in zip(lines.items(), colours, strict=False):
-            above.plot(fractions, values, color=colour, label=name, marker="o", markersize=4)
+        above.plot(fractions, ideals, color=charts.TEXT, linestyle=":", label="ideal")
+        for (name, values), color in zip(lines.items(), colors, strict=False):
+            above.plot(fractions, values, color=color, label=name, marker="o", markersize=4)
             if "one after" not in name:
                 ratios = [value / ideal for value, ideal in zip(values, ideals, strict=True)]
-                below.plot(fractions, ratios, color=colour, marker="o", markersize=4)
-        below.axhline(1, color=text, linestyle=":")
+                below.plot(fractions, ratios, color=color, marker="o", markersize=4)
+        below.axhline(1, color=charts.TEXT, linestyle=":")
         above.set_ylim(bottom=0)
         above.set_ylabel("makespan, seconds")
         below.set_ylabel("divided by the ideal")
         below.set_xlabel("f: the fraction before the data is needed")
-        above.legend(frameon=False, loc="lower left", fontsize=12)
-        figure.savefig(file, transparent=True, metadata={"Date": None})
+        above.legend(frameon=False, loc="lower left")
+        charts.save(figure, file)
         pyplot.close(figure)
 
 
@@ -599,8 +586,7 @@ def main() -> None:
     if options.page:
         report = json.loads(KEPT.read_text())
         TABLES.write_text(tables(report) + "\n")
-        for scheme in SCHEMES:
-            draw(report, scheme, DOCS / "benchmarks" / "pictures" / f"pipeline.{scheme}.svg")
+        draw(report, DOCS / "benchmarks" / "pictures" / "pipeline.svg")
         return
     # Dask would rather not be sent 10 MB with a task. The way without proxies is there to do it.
     warnings.filterwarnings("ignore", "Sending large graph", UserWarning)

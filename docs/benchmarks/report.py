@@ -88,7 +88,7 @@ def in_words(table: TableReport, picture: str = "") -> str:
     """Returns what a table says: what is compared, the figures, and which goals are met."""
     head = [f"median of {table['rounds']}", *table["cases"]]
     figures = [
-        [contestant, *(_cell(table, case, contestant) for case in table["cases"])]
+        [contestant, *(cell(table, case, contestant) for case in table["cases"])]
         for contestant in table["medians"]
     ]
     goals = [_goal_row(table, goal) for goal in table["goals"]]
@@ -103,6 +103,51 @@ def in_words(table: TableReport, picture: str = "") -> str:
     return "\n\n".join(filter(None, paragraphs))
 
 
+def verdict(report: Report) -> str:
+    """Returns the three sentences for a reader in a hurry, with the figures of a full run."""
+    tables = {table["name"]: table for table in report["tables"]}
+
+    def times(table: str, case: str, contestant: str, other: str) -> str:
+        found = ratio(tables[table], case, contestant, other)
+        return "(not measured)" if found is None else f"{rounded(found)} times"
+
+    manager, redis = "proxyfuture, manager", "ProxyStore, Redis"
+    woken, operations = tables["wake_up_of_processes"], tables["proxy_operations"]
+    took = in_unit(woken["medians"][manager]["wake-up"], "seconds")
+    against = [ratio(operations, case, "proxyfuture", "ProxyStore") for case in operations["cases"]]
+    ratios = [rounded(each) for each in (min(filter(None, against)), max(filter(None, against)))]
+    return (
+        f"A consumer in another process goes on {took} after `set_result`: "
+        f"{times(woken['name'], 'wake-up', manager, woken['baseline'])} as long as through a pipe, "
+        f"and {times(woken['name'], 'wake-up', manager, redis)} as long as with ProxyStore and "
+        f"Redis.\n"
+        f"An operation on a proxy takes {' to '.join(ratios)} times as long as with ProxyStore's, "
+        f"and 100 MB through the manager "
+        f"{times('put_and_get_bytes', '100 MB', manager, redis)} as long as through its Redis "
+        f"connector.\n"
+        f"Peers are ahead elsewhere: waking a thread takes "
+        f"{times('wake_up_of_threads', 'wake-up', 'proxyfuture, local', 'concurrent.futures')} as "
+        f"long as with `concurrent.futures`, making a proxy "
+        f"{times('proxy_creation', 'time', 'proxyfuture', 'wrapt (C)')} as long as with wrapt, "
+        f"which is written in C."
+    )
+
+
+def quicker_in_c(report: Report) -> str:
+    """Returns which operations each proxy that is written in C performs in less time."""
+    table = next(each for each in report["tables"] if each["name"] == "proxy_operations")
+    sentences = []
+    for name in table["medians"]:
+        won = [
+            case
+            for case in table["cases"]
+            if name.endswith("(C)") and (ratio(table, case, name, "proxyfuture") or 1) < 1
+        ]
+        if won:
+            sentences.append(f"{name} is quicker at {', '.join(won)}.")
+    return " ".join(sentences)
+
+
 def machine_in_words(report: Report) -> str:
     machine, versions = report["machine"], report["versions"]
     packages = ", ".join(f"{name} {number}" for name, number in versions.items())
@@ -112,7 +157,7 @@ def machine_in_words(report: Report) -> str:
     )
 
 
-def _cell(table: TableReport, case: str, contestant: str) -> str:
+def cell(table: TableReport, case: str, contestant: str) -> str:
     figure = table["medians"][contestant].get(case)
     if figure is None:
         return ""

@@ -28,7 +28,7 @@ import put_and_get
 import report
 import wake_up_of_processes
 import wake_up_of_threads
-from charts import SCHEMES, draw
+from charts import draw
 from measuring import Missing, measure
 
 TABLES = [
@@ -105,13 +105,16 @@ def draw_pictures(measured: report.Report, directory: Path) -> None:
 
 
 def figures(measured: report.Report) -> str:
-    """Returns what the page includes: a section for the machine, and one for each table."""
-    sections = {"machine": report.machine_in_words(measured)}
+    """Returns what the page includes: sentences with figures, and a section for each table."""
+    sections = {
+        "verdict": report.verdict(measured),
+        "machine": report.machine_in_words(measured),
+        "quicker_in_c": report.quicker_in_c(measured),
+    }
     for table in measured["tables"]:
-        picture = "\n".join(
+        picture = (
             f"![{table['title']}, as bars. The table below has the figures.]"
-            f"(benchmarks/{PICTURES.name}/{table['name']}.{scheme}.svg#only-{scheme})"
-            for scheme in SCHEMES
+            f"(benchmarks/{PICTURES.name}/{table['name']}.svg)"
         )
         sections[table["name"]] = report.in_words(table, picture)
     return "\n".join(
