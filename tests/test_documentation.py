@@ -106,6 +106,8 @@ def test_a_page_shows_the_part_of_an_example_that_it_speaks_of() -> None:
             'with tempfile.TemporaryDirectory() as scratch, Store("demo", FileConnector(scratch)) '
             "as store:"
         ),
+        "docs/examples/consume.py": "import pickle",
+        "docs/examples/produce.py": "import pickle",
     }
 
 

@@ -323,7 +323,7 @@ def test_the_program_prints_the_same_before_and_after(program: str, tmp_path: Pa
 
 
 def test_the_page_shows_each_line_that_changes() -> None:
-    page = (EXAMPLES.parent / "growing_up.md").read_text()
+    page = (EXAMPLES.parent / "outgrowing_it.md").read_text()
     shown = "".join(re.findall(r"```diff\n(.*?)```", page, re.DOTALL)).splitlines()
     before, after = (
         (GROWING_UP / program).read_text().splitlines()[1:]  # without the docstrings
@@ -334,5 +334,5 @@ def test_the_page_shows_each_line_that_changes() -> None:
 
 
 def test_the_page_names_tests_that_exist() -> None:
-    named = re.findall(r"`(test_\w+)`", (EXAMPLES.parent / "growing_up.md").read_text())
+    named = re.findall(r"`(test_\w+)`", (EXAMPLES.parent / "outgrowing_it.md").read_text())
     assert named and set(named) <= set(globals())

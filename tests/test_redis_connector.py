@@ -406,5 +406,5 @@ def test_a_child_forked_while_threads_wait_and_work_can_use_the_store(
 
 
 def test_the_page_names_tests_that_exist() -> None:
-    named = re.findall(r"`(test_\w+)`", (EXAMPLES.parent / "redis.md").read_text())
+    named = re.findall(r"`(test_\w+)`", (EXAMPLES.parent / "write_your_own.md").read_text())
     assert named and set(named) <= set(globals())

@@ -109,6 +109,6 @@ def test_the_consumer_gets_the_error_of_the_producer(start: Start, file: str) ->
 
 
 def test_the_page_shows_what_the_programs_print() -> None:
-    page = (EXAMPLES.parent / "two_programs.md").read_text()
+    page = (EXAMPLES.parent / "walkthrough.md").read_text().split("## Two programs")[-1]
     shown = "".join(re.findall(r"```text\n(.*?)```", page, re.DOTALL))
     assert shown == f"{GREETING}{ANSWER}{PROMPT}Proxy futures\n"
