@@ -21,7 +21,7 @@ import check
 EXERCISES = check.HERE
 TRACK = check.track()
 SOLUTIONS = EXERCISES / "solutions"
-WRONG = {exercise: sorted((SOLUTIONS / exercise.name).glob("wrong_*.py")) for exercise in TRACK}
+WRONG = {exercise: check.wrong_answers(exercise) for exercise in TRACK}
 
 each_exercise = pytest.mark.parametrize("exercise", TRACK, ids=lambda exercise: exercise.name)
 slow = pytest.mark.slow
@@ -30,13 +30,26 @@ Judge = Callable[[check.Exercise, Path], check.Outcome]
 
 
 @pytest.fixture(scope="module")
-def judge() -> Iterator[Judge]:
+def wrong_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that has each wrong answer as a file."""
+    folder = tmp_path_factory.mktemp("wrong")
+    for exercise in TRACK:
+        solution = exercise.answer(SOLUTIONS).read_text()
+        (folder / exercise.name).mkdir()
+        for wrong in WRONG[exercise]:
+            file = folder / exercise.name / f"{wrong.name}.py"
+            file.write_text(wrong.applied_to(solution))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judge(wrong_folder: Path) -> Iterator[Judge]:
     """Has the checker judge an answer. It begins with all of them at once."""
     pool = ThreadPoolExecutor(2 * (os.cpu_count() or 1))  # since some of them wait
     found = {}
     for exercise in TRACK:
         right = [exercise.answer(EXERCISES), exercise.answer(SOLUTIONS)]
-        for answer in [*right, *WRONG[exercise]]:
+        for answer in [*right, *(wrong_folder / exercise.name).iterdir()]:
             found[answer] = pool.submit(
                 check.check, exercise, answer, all_tests=answer in right, limit=90
             )
@@ -86,20 +99,21 @@ def test_the_page_for_the_teacher_has_every_mistake(exercise: check.Exercise) ->
     section = page.partition(f"##{heading}\n")[2].partition("\n### ")[0]
     assert f"*{exercise.minutes}.*" in section
     shown = re.findall(r"^- (.+)\.$", section.replace("`", ""), re.MULTILINE)
-    first_lines = [answer.read_text().partition("\n")[0] for answer in WRONG[exercise]]
-    mistakes = [line.removeprefix("# Wrong: ").rstrip(".").replace("`", "") for line in first_lines]
-    assert shown == mistakes
+    mistakes = [wrong.mistake.rstrip(".").replace("`", "") for wrong in WRONG[exercise]]
+    assert [line.lower() for line in shown] == [line.lower() for line in mistakes]
     assert len(shown) >= 3
 
 
 def test_only_the_first_failure_is_shown_as_on_the_page(tmp_path: Path) -> None:
     copied = tmp_path / "docs" / "exercises"
     shutil.copytree(EXERCISES, copied, ignore=shutil.ignore_patterns("solutions", ".*"))
-    answer = SOLUTIONS / "01_lazy_value" / "wrong_forgets.py"
-    shutil.copy(answer, copied / "01_lazy_value" / "exercise.py")
+    exercise = TRACK[0]
+    [forgets] = [wrong for wrong in WRONG[exercise] if wrong.name == "forgets"]
+    answer = forgets.applied_to(exercise.answer(SOLUTIONS).read_text())
+    exercise.answer(copied).write_text(answer)
     command = [sys.executable, "docs/exercises/check.py", "1"]
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
-    assert shown.stdout == answer.with_suffix(".txt").read_text()
+    assert shown.stdout == (SOLUTIONS / exercise.name / "wrong_forgets.txt").read_text()
 
 
 # What the checker says
@@ -126,23 +140,20 @@ def test_a_solution_passes(judge: Judge, exercise: check.Exercise) -> None:
 
 @slow
 @pytest.mark.parametrize(
-    ("exercise", "answer"),
+    ("exercise", "wrong"),
     [
-        pytest.param(exercise, answer, id=f"{exercise.name}-{answer.stem}")
+        pytest.param(exercise, wrong, id=f"{exercise.name}-{wrong.name}")
         for exercise in TRACK
-        for answer in WRONG[exercise]
+        for wrong in WRONG[exercise]
     ],
 )
 def test_a_wrong_answer_fails_with_the_failure_meant_for_it(
-    judge: Judge, exercise: check.Exercise, answer: Path
+    judge: Judge, wrong_folder: Path, exercise: check.Exercise, wrong: check.WrongAnswer
 ) -> None:
-    first, second, *_ = answer.read_text().splitlines()
-    assert re.fullmatch(r"# Wrong: \S.+", first)
-    meant = second.removeprefix("# Fails: ")
-    assert len(meant) > 10
-    outcome = judge(exercise, answer)
+    assert len(wrong.fails) > 10
+    outcome = judge(exercise, wrong_folder / exercise.name / f"{wrong.name}.py")
     assert outcome.failure is not None, "this wrong answer passes"
-    assert meant in outcome.failure.sentence
+    assert wrong.fails in outcome.failure.sentence
 
 
 @slow

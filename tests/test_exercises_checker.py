@@ -24,6 +24,7 @@ import check
 LAZY, PICKLE = (each for each in check.track() if each.number in (1, 5))
 SOLUTIONS = check.HERE / "solutions"
 SOLUTION = LAZY.answer(SOLUTIONS).read_text()
+[NO_LOCK] = [wrong for wrong in check.wrong_answers(LAZY) if wrong.name == "no_lock"]
 
 slow = pytest.mark.slow
 
@@ -297,7 +298,7 @@ def test_watching_checks_again_when_an_answer_is_saved(folder: Path) -> None:
 
 def test_a_folder_to_start_with_is_complete_and_has_no_solutions(folder: Path) -> None:
     assert not (folder / "solutions").exists()
-    assert not list(folder.rglob("wrong_*.py"))
+    assert not list(folder.rglob("wrong_*"))
     for page in folder / "README.md", folder / LAZY.name / "README.md":
         assert "python check.py" in page.read_text()
         assert "docs/exercises/check.py" not in page.read_text()
@@ -331,7 +332,7 @@ def test_a_report_has_the_points_of_everybody_whatever_one_of_them_did(
         "bert": (in_resolve("while True: pass"), None),
         "carla": (in_resolve("import os; os._exit(0)"), "import proxyfuture\n"),
         "dora": (LAZY.answer(check.HERE).read_text(), PICKLE.answer(check.HERE).read_text()),
-        "emil": ((SOLUTIONS / LAZY.name / "wrong_no_lock.py").read_text(), None),
+        "emil": (NO_LOCK.applied_to(SOLUTION), None),
         "zoe/docs/exercises": right,  # a whole clone
     }
     students = tmp_path / "students"

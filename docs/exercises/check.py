@@ -125,6 +125,43 @@ def track() -> list[Exercise]:
     return exercises
 
 
+@dataclass(frozen=True)
+class WrongAnswer:
+    """A mistake that others made, as the difference to the solution."""
+
+    name: str
+    mistake: str
+    fails: str
+    changes: list[str]
+
+    def applied_to(self, solution: str) -> str:
+        """Returns the solution with this mistake in it."""
+        for change in self.changes:
+            lines = change.splitlines(keepends=True)
+            old = "".join(line[1:] or "\n" for line in lines if not line.startswith("+"))
+            new = "".join(line[1:] or "\n" for line in lines if not line.startswith("-"))
+            before, *after = f"\n{solution}".split(f"\n{old}")
+            if len(after) != 1:
+                raise ValueError(f"{self.name}: not once in the solution:\n{old}")
+            solution = f"{before}\n{new}{after[0]}"[1:]
+        return solution
+
+
+def wrong_answers(exercise: Exercise) -> list[WrongAnswer]:
+    """Returns the mistakes that are kept beside the solution of an exercise."""
+    page = HERE / "solutions" / exercise.name / "wrong_answers.md"
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    form = r"\A(\w+)\n\n(\S.+)\n\nFails: (?:`` (.+) ``|`([^`]+)`)\n\n```diff\n(.+)```\Z"
+    found = []
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        parts = re.match(form, section.strip(), re.DOTALL)
+        if parts is None:
+            raise ValueError(f"{page}: this section has another form:\n{section}")
+        changes = re.split(r"```\s+```diff\n", parts[5])
+        found.append(WrongAnswer(parts[1], parts[2], parts[3] or parts[4], changes))
+    return found
+
+
 def main() -> int:
     """Runs the command line, and returns the exit code."""
     options = command_line()
