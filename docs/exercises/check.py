@@ -514,6 +514,7 @@ def start(folder: Path) -> int:
         print(f"There can be no folder {folder}: {error}.")
         return 2
     shutil.copy(__file__, folder / "check.py")
+    shutil.copy(HERE / "stepping.py", folder)
     copy_page(HERE / "README.md", folder)
     kept = 0
     for exercise in track():
@@ -568,6 +569,7 @@ def check(
         except OSError as error:
             return Outcome(failure=Failure(f"The file cannot be read: {error}."))
         shutil.copyfile(exercise.tests, scratch / "exercise" / "test_exercise.py")
+        shutil.copyfile(HERE / "stepping.py", scratch / "exercise" / "stepping.py")
         (scratch / "exercise" / "pytest.ini").write_text("[pytest]\n")
         for module in FORBIDDEN:  # found before one that is installed, by every child process
             text = f"raise ImportError({forbidden_sentence(module)!r}, name={module!r})\n"
