@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from support import EXAMPLES, ROOT, needs_proc, opened
+from support import EXAMPLES, ROOT, needs_proc, opened, run
 
 sys.path.insert(0, str(EXAMPLES))
 
@@ -114,6 +114,55 @@ def test_a_look_at_a_proxy_waits_or_does_not(look: str, waits: bool) -> None:
             stack.enter_context(pytest.raises(Waits))
         eval(look, {"logging": logging, "rlcompleter": rlcompleter, "p": Proxy(factory)})
     assert f"`{look}`" in PAGE or "rlcompleter" in look  # which the page calls the Tab key
+
+
+# Makes a proxy of a known type or not, in a module that is scanned, and says what the scan did.
+SCANNED = """
+import doctest, gc, io, sys, types
+from proxyfuture import Proxy, is_resolved
+
+proxy = Proxy(list, list) if sys.argv[1] == "typed" else Proxy(list)
+"""
+SCANS = {
+    "gc": "[each for each in gc.get_objects() if isinstance(each, dict)]",
+    "doctest": "doctest.DocTestFinder().find(sys.modules['__main__'])",
+    "pickle": "import pickle; pickle.dumps(proxy)",
+    "cloudpickle": "import cloudpickle; cloudpickle.dumps(proxy)",
+    "pytest": "import pytest; pytest.main(['-qq', '--collect-only', __file__]); "
+    "proxy = sys.modules['test_scanned'].proxy",
+}
+
+
+@pytest.mark.parametrize(
+    ("scan", "waits_if_typed", "waits_otherwise"),
+    [
+        ("gc", False, True),
+        ("doctest", True, True),
+        ("pickle", False, False),
+        pytest.param("cloudpickle", False, True, marks=pytest.mark.slow),
+        pytest.param("pytest", True, True, marks=pytest.mark.slow),
+    ],
+)
+def test_a_scan_of_many_objects_waits_or_does_not(
+    scan: str, waits_if_typed: bool, waits_otherwise: bool, tmp_path: Path
+) -> None:
+    if scan not in ("gc", "doctest", "pickle"):
+        pytest.importorskip(scan, reason=f"needs {scan}")
+    program = tmp_path / "test_scanned.py"
+    scanned = f"{SCANS[scan]}; print('waited:', is_resolved(proxy))"
+    program.write_text(f"{SCANNED}\nif __name__ == '__main__':\n    {scanned}\n")
+    for kind, waits in ("typed", waits_if_typed), ("untyped", waits_otherwise):
+        done = run(program, kind, PYTHONPATH=str(ROOT))
+        assert f"waited: {waits}" in done.stdout, done.stderr
+
+
+@needs_proc
+@pytest.mark.slow
+def test_a_list_that_is_extended_by_its_own_proxy_never_ends() -> None:
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2 << 28, 2 << 28))\n"
+    program = "from proxyfuture import Proxy\nnumbers = [1]\np = Proxy(lambda: numbers)\n"
+    assert "MemoryError" in run("-c", limited + program + "p.extend(p)").stderr
+    assert run("-c", program + "p.extend(list(p)); print(p)").stdout == "[1, 1]\n"
 
 
 # Runs a cell, or asks for completions, with a proxy `p` of a known type, and says what it did.

@@ -3,22 +3,53 @@
 python -i docs/examples/limits.py
 """
 
+# ruff: noqa: F401  # most of these are for the lines to try
+import base64
+import csv
 import dataclasses
-import inspect  # noqa: F401  # for the lines to try, as are some of the next
-import json  # noqa: F401
-import math  # noqa: F401
-import re  # noqa: F401
+import hashlib
+import inspect
+import io
+import json
+import math
+import os
+import re
+import statistics
 import sys
-from collections.abc import Hashable, Iterable, Sized  # noqa: F401
+import time
+from collections.abc import Hashable, Iterable, Sized
 from pathlib import Path
-from typing import Any, get_type_hints  # noqa: F401
+from types import SimpleNamespace
+from typing import Any, get_type_hints
+from unittest import mock
+from zipfile import ZipFile
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
 
-from proxyfuture import Proxy, extract  # noqa: F401
+from proxyfuture import Proxy, extract
 
 t = [1, 2]  # a target
 p = Proxy(lambda: t)
+
+
+def written(value: Any) -> str:
+    """Writes a row of one value as CSV, with quotes around all but numbers."""
+    file = io.StringIO()
+    csv.writer(file, quoting=csv.QUOTE_NONNUMERIC).writerow([value])
+    return file.getvalue().strip()
+
+
+def same_after_joining(numbers: set[int], more: Any) -> bool:
+    before = numbers
+    numbers |= more
+    return numbers is before
+
+
+def kind_of_mock(function: Any) -> str:
+    """Returns what stands in for a function while a test replaces it."""
+    module = SimpleNamespace(function=function)
+    with mock.patch.object(module, "function") as stand_in:
+        return type(stand_in).__name__
 
 
 def kind(value: Any) -> str:
@@ -53,3 +84,8 @@ def same_after_adding(numbers: list[int], more: Any) -> bool:
 class Point:
     x: int
     y: int
+
+
+@dataclasses.dataclass
+class Line:
+    start: Point
