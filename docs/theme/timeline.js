@@ -2,7 +2,7 @@
 // Without JavaScript, the picture that stands in the element stays.
 (() => {
   const PLAYING = 4000; // milliseconds
-  const [FOO, BAR, HEIGHT] = [20, 102, 36]; // where the two lanes are, and how high their bars
+  const [FOO, BAR, HEIGHT] = [20, 122, 36]; // where the two lanes are, and how high their bars
   const DEFAULTS = { foo: 0.9, free: 0.5, dependent: 0.45, first: "bar", workers: 2, future: true };
   let count = 0;
 
@@ -57,8 +57,9 @@
       + box(BAR, "uses", gets, total, `uses the value ${seconds(settings.dependent)}`, "uses the value", "uses");
     const arrow = (kind, from, top, to, bottom) => {
       const middle = (top + bottom) / 2;
-      return `<path class="${kind}" marker-end="url(#${id}-${kind})"
-        d="M${from} ${top}C${from} ${middle + 12} ${to} ${middle - 12} ${to} ${bottom}"/>`;
+      const curve = `C${from} ${middle + 12} ${to} ${middle - 12} ${to} ${bottom}`;
+      return `<path class="way" d="M${from} ${top - 20}V${top}${curve}v20"/>
+        <path class="${kind}" marker-end="url(#${id}-${kind})" d="M${from} ${top}${curve}"/>`;
     };
     const head = (kind) => `<marker id="${id}-${kind}" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="9"
       markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path class="head ${kind}" d="M0 0 10 5 0 10z"/></marker>`;
@@ -67,21 +68,21 @@
     const passing = locked
       ? arrow("stuck", center - 9, BAR - 4, center - 9, FOO + HEIGHT + 5)
         + arrow("stuck", center + 9, FOO + HEIGHT + 4, center + 9, BAR - 5)
-        + `<text x="${center - 20}" y="83" text-anchor="end">needs the value</text>
-          <text x="${center + 20}" y="83">needs the worker</text>`
+        + `<text x="${center - 20}" y="93" text-anchor="end">needs the value</text>
+          <text x="${center + 20}" y="93">needs the worker</text>`
       : arrow("value", x(set), FOO + HEIGHT + 2, x(settings.future ? gets : starts), BAR - 3);
-    const sum = `<line class="total${locked ? " for-ever" : ""}" x1="${x(0)}" x2="${end}" y1="158" y2="158"/>
-      <text class="strong" x="${end}" y="177" text-anchor="end">${seconds(total)}</text>`;
-    const saved = x(whole) - end < 1 ? "" : `<line class="saved" x1="${end + 4}" x2="${x(whole)}" y1="158" y2="158"/>
-      <text x="${x(whole)}" y="177" text-anchor="end">${x(whole) - end < 88 ? "" : `${seconds(whole - total)} saved`}</text>`;
+    const sum = `<line class="total${locked ? " for-ever" : ""}" x1="${x(0)}" x2="${end}" y1="180" y2="180"/>
+      <text class="strong" x="${end}" y="199" text-anchor="end">${seconds(total)}</text>`;
+    const saved = x(whole) - end < 1 ? "" : `<line class="saved" x1="${end + 4}" x2="${x(whole)}" y1="180" y2="180"/>
+      <text x="${x(whole)}" y="199" text-anchor="end">${x(whole) - end < 88 ? "" : `${seconds(whole - total)} saved`}</text>`;
     const lane = (name, role, y) => `<text class="strong" x="0" y="${y + 16}">${name}</text><text x="0" y="${y + 31}">${role}</text>
       <line class="lane" x1="${left}" x2="${x(whole)}" y1="${y + HEIGHT / 2}" y2="${y + HEIGHT / 2}"/>`;
-    return `<svg viewBox="0 0 ${width} 184" width="${width}" height="184" aria-hidden="true">
-      <defs>${head("value")}${head("stuck")}<clipPath id="${id}"><rect width="${width}" height="184"/></clipPath></defs>
-      ${lane("foo", "producer", FOO)}${lane("bar", "consumer", BAR)}<text class="strong" x="0" y="162">total</text>
+    return `<svg viewBox="0 0 ${width} 206" width="${width}" height="206" aria-hidden="true">
+      <defs>${head("value")}${head("stuck")}<clipPath id="${id}"><rect width="${width}" height="206"/></clipPath></defs>
+      ${lane("foo", "producer", FOO)}${lane("bar", "consumer", BAR)}<text class="strong" x="0" y="184">total</text>
       <g class="planned">${foo}${bar}</g><g clip-path="url(#${id})">${foo}${bar}${locked ? passing : ""}${sum}</g>
       <g class="after">${saved}</g><g class="passing">${locked ? "" : passing}<circle class="ring" r="8"/><circle class="dot" r="8"/></g>
-      <g class="now"><line y1="16" y2="150"/><text y="11" text-anchor="middle"></text></g></svg>`;
+      <g class="now"><line y1="16" y2="170"/><text y="11" text-anchor="middle"></text></g></svg>`;
   }
 
   const slider = (name, label) => `<label>${label}<output></output>
@@ -137,7 +138,7 @@
       find(".now").setAttribute("transform", `translate(${now})`);
       find(".now text").textContent = seconds(time);
       find("svg").classList.toggle("playing", part < 1);
-      const path = find(".passing path");
+      const path = find(".passing .way");
       const way = Math.min(1, (played - set) / (arrives + pause - set || 1));
       find(".passing").style.visibility = path && way >= 0 ? "" : "hidden";
       if (!path || way < 0) return;
