@@ -184,13 +184,14 @@ def serving(*address: str) -> Iterator[tuple[subprocess.Popen[str], tuple[str, i
 
 
 def run(
-    *arguments: object, cwd: Path = ROOT, **environment: str
+    *arguments: object, cwd: Path = ROOT, typed: str | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs a Python program to its end, and returns what it printed."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, AUTHKEY_VARIABLE: AUTHKEY, **environment},
+        input=typed,
         capture_output=True,
         text=True,
         timeout=300,

@@ -7,6 +7,7 @@ import doctest
 import inspect
 import pickle
 import re
+import shutil
 import sys
 import textwrap
 from operator import attrgetter
@@ -14,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from support import EXAMPLES, ROOT
+from support import EXAMPLES, ROOT, run
 
 sys.path.insert(0, str(ROOT / "docs"))
 
@@ -96,19 +97,19 @@ def test_every_file_that_a_page_names_is_there_with_the_part_that_it_shows(page:
             assert hooks.source_of(ROOT / name, part)
 
 
-def test_a_page_shows_the_part_of_an_example_that_it_speaks_of() -> None:
-    shown = {}
-    for name, first in re.findall(r'--8<-- "([^:"]+):(\d+)"', PAGES["docs/walkthrough.md"]):
-        shown[name] = (ROOT / name).read_text().splitlines()[int(first) - 1]
-    assert shown == {
-        "docs/examples/hello.py": "from connectors import LocalConnector",
-        "docs/examples/what_travels.py": (
-            'with tempfile.TemporaryDirectory() as scratch, Store("demo", FileConnector(scratch)) '
-            "as store:"
-        ),
-        "docs/examples/consume.py": "import pickle",
-        "docs/examples/produce.py": "import pickle",
-    }
+@pytest.mark.slow
+def test_what_is_copied_from_the_walkthrough_runs_beside_the_two_modules(tmp_path: Path) -> None:
+    page = PAGES["docs/walkthrough.md"]
+    shown = re.findall(r'```python title="docs/examples/(\w+\.py)"\n--8<-- "(.+):(\d+)"\n```', page)
+    assert len(shown) == page.count("```python") - page.count(' part"')
+    for module in MODULES:
+        shutil.copy(str(module.__file__), tmp_path)
+    run(EXAMPLES / "new_future.py", "future.pickle", "file", "values", cwd=tmp_path)
+    for name, file, first in reversed(shown):  # the last one produces what the one before consumes
+        lines = (ROOT / file).read_text().splitlines(keepends=True)
+        (tmp_path / name).write_text("".join(lines[int(first) - 1 :]))
+        program = run(name, "future.pickle", cwd=tmp_path, typed="A text\n")
+        assert (program.stderr, program.returncode) == ("", 0), name
 
 
 def test_the_page_shows_all_of_the_connector_for_sqlite_in_its_order() -> None:

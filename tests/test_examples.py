@@ -7,13 +7,13 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 from conformance import LIMIT
-from support import EXAMPLES, ROOT, eventually, opened, run, serving
+from support import EXAMPLES, ROOT, opened, run
 
 sys.path.insert(0, str(EXAMPLES))
 
@@ -98,17 +98,6 @@ def test_the_content_connector_keeps_equal_values_once() -> None:
         assert store.get(key) == "value"
         store.evict(key)
         assert not store.exists(key)
-
-
-@pytest.mark.slow
-def test_two_machines_share_a_future_through_a_server_and_a_file(tmp_path: Path) -> None:
-    file, script = tmp_path / "future.pickle", EXAMPLES / "two_machines.py"
-    with serving() as (_, (host, port)), ThreadPoolExecutor() as threads:
-        consumer = threads.submit(run, script, "bar", f"{host}:{port}", file)
-        assert eventually(file.exists)
-        producer = run(script, "foo", file)
-    assert (producer.stdout, producer.stderr, producer.returncode) == ("", "", 0)
-    assert consumer.result().stdout == (EXAMPLES / "client.txt").read_text()
 
 
 # foo_bar.py, the long one

@@ -45,11 +45,14 @@ class ContentConnector:
         self.values.clear()
 
 
+def ask_for_a_future(store: Store) -> None:
+    try:
+        store.future(str)
+    except NotImplementedError as error:
+        print("NotImplementedError:", error)
+
+
 if __name__ == "__main__":
     with Store("by-content", ContentConnector()) as store:
-        proxy = store.proxy("A value that exists already.")
-        print(proxy)
-        try:
-            store.future()
-        except NotImplementedError as error:
-            print("NotImplementedError:", error)
+        print(store.proxy("A value that exists already."))
+        ask_for_a_future(store)

@@ -4,10 +4,11 @@ python docs/examples/failing.py
 """
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
+
+from concurrent.futures import ThreadPoolExecutor
 
 from connectors import LocalConnector
 from proxyfuture import ProxyFuture, ProxyResolveError, Store

@@ -102,7 +102,7 @@ def main() -> None:
             LargeValueConnector(ManagerConnector(), FileConnector(f"{directory}/values")),
         ) as store,
     ):
-        future: ProxyFuture[bytes] = store.future()
+        future: ProxyFuture[bytes] = store.future(bytes)
         size = executor.submit(consume, future.proxy())
         executor.submit(produce, future).result()
         print(f"{size.result():,} bytes arrived.")

@@ -3,15 +3,18 @@
 python docs/examples/produce.py future.pickle
 """
 
-import pickle
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
 
+import pickle
+from sys import argv
+
 from proxyfuture import ProxyFuture
 
-future: ProxyFuture[str] = pickle.loads(Path(sys.argv[1]).read_bytes())
+with open(argv[1], "rb") as file:
+    future: ProxyFuture[str] = pickle.load(file)
 
 # Should you press Ctrl-C instead, the consumer gets this exception.
 with future:

@@ -5,7 +5,7 @@ It needs the package `redis`, and a Redis server, maybe one for a whole cluster:
     from redis_connector import RedisConnector
 
     with Store("example", RedisConnector("redis://localhost:6379")) as store:
-        future = store.future()
+        future = store.future(str)
 
 Each key is a Redis stream that gets one entry, whose ID is always 0-1. The
 server refuses a second one, since IDs must grow: so exactly one setter wins.

@@ -3,19 +3,20 @@
 python docs/examples/what_travels.py
 """
 
-import pickle
 import sys
-import tempfile
 from pathlib import Path
-from pickletools import genops
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
+
+import pickle
+import tempfile
+from pickletools import genops
 
 from connectors import FileConnector
 from proxyfuture import ProxyFuture, Store
 
 with tempfile.TemporaryDirectory() as scratch, Store("demo", FileConnector(scratch)) as store:
-    future: ProxyFuture[bytes] = store.future()
+    future: ProxyFuture[bytes] = store.future(bytes)
     future.set_result(bytes(10_000_000))
 
     pickled = pickle.dumps(future.proxy())
