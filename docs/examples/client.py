@@ -71,8 +71,8 @@ def main() -> None:
 
         future: ProxyFuture[MyData] = store.future(MyData)
 
-        # The invoke_remote function will execute the function with the provided arguments
-        # in one of the two processes. It could as well start bar first.
+        # The invoke_remote function will execute the function with
+        # the provided arguments in one of the two processes.
         foo_result_future = invoke_remote(foo, future)
         bar_result_future = invoke_remote(bar, future.proxy())
 

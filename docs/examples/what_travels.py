@@ -9,13 +9,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
 
 import pickle
-import tempfile
 from pickletools import genops
+from tempfile import TemporaryDirectory
 
 from connectors import FileConnector
 from proxyfuture import ProxyFuture, Store
 
-with tempfile.TemporaryDirectory() as scratch, Store("demo", FileConnector(scratch)) as store:
+with TemporaryDirectory() as scratch, Store("demo", FileConnector(scratch)) as store:
     future: ProxyFuture[bytes] = store.future(bytes)
     future.set_result(bytes(10_000_000))
 

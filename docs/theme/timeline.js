@@ -25,7 +25,7 @@
     const saves = seconds(together) !== seconds(apart);
     const says = (compared, sentence) => [seconds(total), compared, sentence];
     if (locked)
-      return says(`instead of ${seconds(apart)}`, "bar waits for foo, and foo for bar’s worker: for ever.");
+      return says(`instead of ${seconds(apart)}`, "bar waits for foo, and foo for bar's worker: for ever.");
     if (!settings.future)
       return says(saves && together < apart ? `${seconds(together)} with the future` : "one after the other",
         settings.first === "bar" ? "Without the future, bar cannot start first: its argument does not exist yet."
@@ -41,7 +41,7 @@
   function drawing(settings, width, id) {
     const { locked, starts, set, needs, gets, total } = schedule(settings);
     const whole = makespan({ ...settings, future: false }) || 1; // as long as one after the other takes
-    const left = width < 420 ? 62 : 78;
+    const [left, article] = width < 420 ? [62, ""] : [78, "the "];
     const x = (time) => left + (Math.min(time, whole) / whole) * (width - left - 10);
     const box = (y, kind, from, to, ...labels) => {
       const [at, wide] = [x(from) + 1, x(to) - x(from) - 2];
@@ -50,10 +50,10 @@
         <text x="${at + wide / 2}" y="${y + 23}" text-anchor="middle">${label}</text></g>`;
     };
     const foo = locked
-      ? box(FOO, "waits for-ever", 0, whole, "waits for bar’s worker", "no worker")
+      ? box(FOO, "waits for-ever", 0, whole, "waits for bar's worker", "no worker")
       : box(FOO, "works", 0, set, `makes the value ${seconds(set)}`, `works ${seconds(set)}`, "works");
     const bar = box(BAR, "works", starts, needs, `free part ${seconds(settings.free)}`, "free part", "free")
-      + box(BAR, locked ? "waits for-ever" : "waits", needs, gets, "waits for foo’s value", "waits")
+      + box(BAR, locked ? "waits for-ever" : "waits", needs, gets, "waits for foo's value", "waits")
       + box(BAR, "uses", gets, total, `uses the value ${seconds(settings.dependent)}`, "uses the value", "uses");
     const arrow = (kind, from, top, to, bottom) => {
       const middle = (top + bottom) / 2;
@@ -68,8 +68,8 @@
     const passing = locked
       ? arrow("stuck", center - 9, BAR - 4, center - 9, FOO + HEIGHT + 5)
         + arrow("stuck", center + 9, FOO + HEIGHT + 4, center + 9, BAR - 5)
-        + `<text x="${center - 20}" y="93" text-anchor="end">needs the value</text>
-          <text x="${center + 20}" y="93">needs the worker</text>`
+        + `<text x="${center - 20}" y="93" text-anchor="end">needs ${article}value</text>
+          <text x="${center + 20}" y="93">needs ${article}worker</text>`
       : arrow("value", x(set), FOO + HEIGHT + 2, x(settings.future ? gets : starts), BAR - 3);
     const sum = `<line class="total${locked ? " for-ever" : ""}" x1="${x(0)}" x2="${end}" y1="180" y2="180"/>
       <text class="strong" x="${end}" y="199" text-anchor="end">${seconds(total)}</text>`;
@@ -85,9 +85,9 @@
       <g class="now"><line y1="16" y2="170"/><text y="11" text-anchor="middle"></text></g></svg>`;
   }
 
-  const slider = (name, label) => `<label>${label}<output></output>
+  const slider = (name, label) => `<label>${label}<b></b>
     <input type="range" name="${name}" min="0" max="2" step="0.05"></label>`;
-  const choice = (id, name, label, ...options) => `<fieldset><legend>${label}</legend>${options.map(([value, text]) =>
+  const choice = (name, label, ...options) => `<fieldset><legend>${label}</legend>${options.map(([value, text]) =>
     `<label><input type="radio" name="${name}" value="${value}"><span>${text}</span></label>`).join("")}</fieldset>`;
 
   function mount(element) {
@@ -95,10 +95,10 @@
     const still = matchMedia("(prefers-reduced-motion: reduce)");
     element.innerHTML = `<form aria-label="A timeline of foo and bar"><p class="verdict"><b></b> <span></span>
       <button type="button"></button></p><div class="picture"></div><p class="sentence" role="status"></p>
-      <div class="sliders">${slider("foo", "foo’s work")}${slider("free", "bar’s free part")}${slider("dependent", "bar’s dependent part")}</div>
-      <div class="choices">${choice(id, "first", "Starts first", ["foo", "foo"], ["bar", "bar"])}
-      ${choice(id, "workers", "Workers", [1, "one"], [2, "two"])}
-      ${choice(id, "future", "Proxy future", [true, "with"], [false, "without"])}</div></form>`;
+      <div class="sliders">${slider("foo", "foo's work")}${slider("free", "bar's free part")}${slider("dependent", "bar's dependent part")}</div>
+      <div class="choices">${choice("first", "Starts first", ["foo", "foo"], ["bar", "bar"])}
+      ${choice("workers", "Workers", [1, "one"], [2, "two"])}
+      ${choice("future", "Proxy future", [true, "with"], [false, "without"])}</div></form>`;
     const form = element.firstChild;
     const find = (selector) => form.querySelector(selector);
     const [picture, button] = [find(".picture"), find("button")];
@@ -114,7 +114,6 @@
       form.classList.toggle("for-ever", schedule(settings).locked);
       form.querySelectorAll("input[type=range]").forEach((input) => {
         input.previousElementSibling.textContent = seconds(Number(input.value));
-        input.style.setProperty("--part", `${input.value * 50}%`);
         input.setAttribute("aria-valuetext", `${Number(input.value)} seconds`);
       });
       finish();
