@@ -50,9 +50,7 @@ def judge(wrong_folder: Path) -> Iterator[Judge]:
     for exercise in TRACK:
         right = [exercise.answer(EXERCISES), exercise.answer(SOLUTIONS)]
         for answer in [*right, *(wrong_folder / exercise.name).iterdir()]:
-            found[answer] = pool.submit(
-                check.check, exercise, answer, all_tests=answer in right, limit=90
-            )
+            found[answer] = pool.submit(check.check, exercise, answer, limit=90)
 
     def judge(exercise: check.Exercise, answer: Path) -> check.Outcome:
         outcome = found[answer].result()
@@ -70,7 +68,8 @@ def judge(wrong_folder: Path) -> Iterator[Judge]:
 def test_the_track_is_numbered_without_a_gap_and_has_a_solution_for_each_number() -> None:
     names = [exercise.name for exercise in TRACK]
     numbers = [(exercise.number, int(exercise.name[:2])) for exercise in TRACK]
-    assert numbers == [(number, number) for number in range(1, len(TRACK) + 1)]
+    first = TRACK[0].number
+    assert numbers == [(number, number) for number in range(first, first + len(TRACK))]
     assert sorted(each.name for each in SOLUTIONS.iterdir() if each.is_dir()) == names
     assert all((SOLUTIONS / name / "README.md").is_file() for name in names)
 
@@ -79,8 +78,8 @@ def test_the_track_is_numbered_without_a_gap_and_has_a_solution_for_each_number(
 def test_a_readme_and_the_overview_have_what_a_student_looks_for(exercise: check.Exercise) -> None:
     text = (exercise.tests.parent / "README.md").read_text()
     assert text.startswith(f"# {exercise.number}. ")
-    [minutes] = re.findall(r"^Time: (\d+) minutes$", text, re.MULTILINE)
-    assert 15 <= int(minutes) <= 40
+    [minutes] = re.findall(r"^Time: (\d+) minutes?$", text, re.MULTILINE)
+    assert int(minutes) <= 40
     row = rf"^\| `{exercise.name}` \| .+ \| {minutes} \|$"
     assert re.search(row, (EXERCISES / "README.md").read_text(), re.MULTILINE)
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
@@ -88,7 +87,7 @@ def test_a_readme_and_the_overview_have_what_a_student_looks_for(exercise: check
     assert f"python docs/exercises/check.py {exercise.number}\n" in text
     hints = re.findall(r"<details><summary>Hint (\d+)</summary>", text)
     assert [int(number) for number in hints] == list(range(1, len(hints) + 1))
-    assert len(hints) >= 2
+    assert hints
     assert text.count("<details>") == text.count("</details>") == len(hints)
 
 
@@ -107,7 +106,7 @@ def test_the_page_for_the_teacher_has_every_mistake(exercise: check.Exercise) ->
 def test_only_the_first_failure_is_shown_as_on_the_page(tmp_path: Path) -> None:
     copied = tmp_path / "docs" / "exercises"
     shutil.copytree(EXERCISES, copied, ignore=shutil.ignore_patterns("solutions", ".*"))
-    exercise = TRACK[0]
+    [exercise] = [each for each in TRACK if each.number == 1]
     [forgets] = [wrong for wrong in WRONG[exercise] if wrong.name == "forgets"]
     answer = forgets.applied_to(exercise.answer(SOLUTIONS).read_text())
     exercise.answer(copied).write_text(answer)
@@ -125,7 +124,7 @@ def test_a_starter_fails_at_its_first_gap(judge: Judge, exercise: check.Exercise
     outcome = judge(exercise, exercise.answer(EXERCISES))
     assert outcome.failure is not None
     assert outcome.failure.is_gap, outcome.failure
-    assert outcome.passed == 0, "somebody who has done nothing gets points"
+    assert outcome.points == 0
     assert not outcome.begun
 
 
@@ -136,6 +135,7 @@ def test_a_solution_passes(judge: Judge, exercise: check.Exercise) -> None:
     assert outcome.failure is None
     assert outcome.not_checked == []
     assert outcome.passed == outcome.tests > 0
+    assert outcome.points == check.POINTS
 
 
 @slow
@@ -154,6 +154,7 @@ def test_a_wrong_answer_fails_with_the_failure_meant_for_it(
     outcome = judge(exercise, wrong_folder / exercise.name / f"{wrong.name}.py")
     assert outcome.failure is not None, "this wrong answer passes"
     assert wrong.fails in outcome.failure.sentence
+    assert outcome.points == 0
 
 
 @slow

@@ -2,6 +2,8 @@
 
     python docs/exercises/check.py                the track, and what to mend next
     python docs/exercises/check.py 8              one exercise
+    python docs/exercises/check.py hint 8         a hint for it, and another one the next time
+    python docs/exercises/check.py reset 8        its starter again; your answer is kept beside it
     python docs/exercises/check.py --watch        again, whenever an answer is saved
     python docs/exercises/check.py --start ~/work copies everything into a folder of your own
 
@@ -9,25 +11,30 @@ For a teacher, one folder or those of a whole class:
 
     python docs/exercises/check.py --report students/* --csv points.csv
 
+An exercise gives ten points when all its tests pass, and none before: most tests are there for one
+mistake each, so an answer with a mistake passes nearly all of them, and is wrong all the same.
+
 It needs Python 3.11 or later and pytest, and no network. Each answer is checked in a process of its
 own, with limits: one that never ends, or takes its whole process down, harms no other.
 """
 
-from __future__ import annotations
+from __future__ import annotations  # older ones than Python 3.7 stop here: 3.11 is needed
 
 import argparse
 import ast
 import contextlib
 import csv
+import errno
 import faulthandler
 import hashlib
 import importlib
 import importlib.util
 import io
+import itertools
 import json
 import os
+import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -35,22 +42,19 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
 
 HERE = Path(__file__).resolve().parent
-
-# Seconds for one test. The slowest one has mypy check a file, which takes a second or two.
-LIMIT = 30.0
-
-# For each exercise, however many tests it has.
-POINTS = 10
+POINTS = 10  # for an exercise
+LIMIT = 30.0  # seconds for one test; all tests of an exercise together have four times as long
+MEGABYTES = 32  # for one file, and for all that is printed
 
 # What an answer must not import, since the exercises are about building it.
 FORBIDDEN = ("proxyfuture", "connectors")
@@ -70,6 +74,12 @@ class Exercise:
         """Returns the file in which somebody who works in `folder` writes the answer."""
         return folder / self.name / "exercise.py"
 
+    def given(self) -> list[Path]:
+        """Returns the files that the tests need: always those beside this program."""
+        beside = [each for each in self.tests.parent.iterdir() if each.is_file()]
+        own = [each for each in beside if not each.name.startswith(("exercise", "README", "."))]
+        return [*own, *(each for each in HERE.glob("*.py") if each.name != "check.py")]
+
 
 @dataclass
 class Failure:
@@ -86,10 +96,12 @@ class Failure:
 
 @dataclass
 class Outcome:
-    """What came out of checking one answer."""
+    """What came out of checking one answer, up to the first failure."""
 
     tests: int = 0
     passed: int = 0
+    running: str = ""
+    ended: bool = False
     not_checked: list[str] = field(default_factory=list)
     failure: Failure | None = None
 
@@ -109,7 +121,7 @@ class Outcome:
 
     @property
     def points(self) -> int:
-        return POINTS * self.passed // max(self.tests - len(self.not_checked), 1)
+        return POINTS if self.done else 0
 
 
 def track() -> list[Exercise]:
@@ -123,6 +135,309 @@ def track() -> list[Exercise]:
             number, title = int(heading[1]), heading[2].replace("`", "")
             exercises.append(Exercise(tests.parent.name, number, title, time_needed[1], tests))
     return exercises
+
+
+def main() -> int:
+    """Runs the command line, and returns the exit code."""
+    if sys.version_info < (3, 11):  # noqa: UP036  # a student's Python may be
+        sys.exit(f"The exercises need Python 3.11 or later; this is {sys.version.split()[0]}.")
+    if sys.argv[1:2] == ["--inside"]:  # how this program starts itself for one check
+        run_tests(Path(sys.argv[2]), float(sys.argv[3]))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # for a terminal without our few signs
+    exercises = track()
+    verb, exercise, options = command_line(exercises)
+    try:
+        if options.start:
+            return start(Path(options.start))
+        if exercise is not None and verb == "hint":
+            return hint(exercise)
+        if exercise is not None and verb == "reset":
+            return reset(exercise)
+        if importlib.util.find_spec("pytest") is None:
+            scripts = ".venv\\Scripts\\" if os.name == "nt" else ".venv/bin/"
+            print("The checks need pytest, which this Python does not have. Two lines bring it:\n")
+            print(
+                f"    {sys.executable} -m venv .venv\n    {scripts}python -m pip install pytest\n"
+            )
+            print(f"Then: {scripts}{command('')}")
+            return 2
+        if options.report is not None:
+            return report([Path(each) for each in options.report or [HERE]], options)
+        return (watch if options.watch else show)(exercise, options.limit)
+    except KeyboardInterrupt:
+        print()
+        return 130
+
+
+def command_line(exercises: list[Exercise]) -> tuple[str, Exercise | None, argparse.Namespace]:
+    parser = argparse.ArgumentParser(
+        description="Checks the exercises, and shows the way through them.",
+        usage="check.py [[hint | reset] NUMBER] [options]",
+        epilog="Without arguments: the whole track, and what to mend in the next exercise.",
+    )
+    add = parser.add_argument
+    add("words", nargs="*", metavar="NUMBER", help="this exercise; before it: hint, or reset")
+    add("--watch", action="store_true", help="check again whenever an answer is saved")
+    add("--start", metavar="FOLDER", help="copy the exercises into a folder of your own")
+    add("--report", metavar="FOLDER", nargs="*", help="points for each folder of answers")
+    add("--csv", metavar="FILE", type=Path, help="with --report: write the points there, too")
+    add("--limit", metavar="SECONDS", type=float, default=LIMIT, help="for one test")
+    options = parser.parse_args()
+    verb = options.words.pop(0) if options.words[:1] in (["hint"], ["reset"]) else ""
+    found = [each for each in exercises if options.words == [str(each.number)]]
+    if not found and (verb or options.words):
+        first, last = exercises[0].number, exercises[-1].number
+        words = " ".join([verb, *options.words]).strip()
+        parser.error(f"{words}? It takes the number of an exercise, from {first} to {last}.")
+    if options.csv and options.report is None:
+        parser.error("--csv goes with --report.")
+    if not options.limit > 0:
+        parser.error("--limit must be more than 0 seconds.")
+    return verb, found[0] if found else None, options
+
+
+# For a student: the track, and the first thing that does not hold yet
+
+
+def show(chosen: Exercise | None, limit: float) -> int:
+    """Checks one exercise, or goes on through the track until something is left to do."""
+    exercises = track() if chosen is None else [chosen]
+    passed: list[tuple[Exercise, Outcome]] = []
+    out_of_reach: list[tuple[Exercise, Outcome]] = []
+    current: Exercise | None = None
+    outcome = Outcome()
+    for exercise in exercises:
+        if chosen is None and is_done(exercise):
+            continue
+        show_briefly(f"checking {exercise.number}. {exercise.title} ...")
+        outcome = check(exercise, exercise.answer(HERE), limit=limit)
+        show_briefly("")
+        if not outcome.done and not outcome.out_of_reach:
+            current = exercise
+            break
+        (passed if outcome.done else out_of_reach).append((exercise, outcome))
+        if outcome.done:
+            remember("done", exercise, fingerprint(exercise))
+    if chosen is None:
+        show_track(exercises, current)
+    for exercise, success in passed:
+        show_success(exercise, success)
+    if len(passed) == 1:
+        show_mistakes_of_others(passed[0][0], limit)
+    for exercise, skipped in out_of_reach:
+        print(f"{yellow('?')} {bold(f'{exercise.number}. {exercise.title}')}: not checked.")
+        print(indented(skipped.not_checked[0]) + "\n")
+    if current is not None:
+        show_failure(current, outcome, command("" if chosen is None else str(current.number)))
+    elif chosen is None and not out_of_reach:
+        print("All exercises are done. You have built proxy futures, piece by piece.\n")
+    return 1 if current else 0
+
+
+def watch(chosen: Exercise | None, limit: float) -> int:
+    """Shows it again whenever an answer is saved, until Ctrl-C."""
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            seen = [fingerprint(each) for each in track()]
+            if sys.stdout.isatty():
+                print("\033[2J\033[3J\033[H", end="")
+            show(chosen, limit)
+            print(dim("Watching. Save an answer to check again; Ctrl-C ends it."), flush=True)
+            while seen == [fingerprint(each) for each in track()]:
+                time.sleep(0.3)
+    print()
+    return 0
+
+
+def show_track(exercises: list[Exercise], current: Exercise | None) -> None:
+    print(bold("\nProxy futures, piece by piece\n"))
+    width = max(len(exercise.title) for exercise in exercises)
+    done = [each for each in exercises if is_done(each)]
+    for exercise in exercises:
+        line = f"{exercise.number:2}  {exercise.title:<{width}}   {exercise.minutes}"
+        if exercise == current:
+            print(f"  {yellow('▸')} {bold(line)}")
+        else:
+            print(f"  {green('✓')} {line}" if exercise in done else dim(f"  · {line}"))
+    filled = round(len(done) / len(exercises) * 30)
+    bar = green("━" * filled) + dim("━" * (30 - filled))
+    print(f"\n    {bar}  {len(done)} of {len(exercises)} done\n")
+
+
+def show_success(exercise: Exercise, outcome: Outcome) -> None:
+    counted = f"all {outcome.passed} tests pass" if outcome.passed > 1 else "its test passes"
+    print(f"{green('✓')} {bold(f'{exercise.number}. {exercise.title}')}: {counted}.")
+    for reason in outcome.not_checked:
+        print(f"  {yellow('Not checked:')} {reason}")
+    solution = solutions(exercise)
+    if solution is not None:
+        print(dim(f"  Another way to write it, and why so: {short(solution)}"))
+    print()
+
+
+def show_mistakes_of_others(exercise: Exercise, limit: float) -> None:
+    """Prints three wrong answers, with the test that finds each of them."""
+    folder = solutions(exercise)
+    wrong = sorted(wrong_answers(exercise), key=lambda each: len("".join(each.changes)))
+    wrong = random.Random(exercise.name).sample(wrong[:8], min(3, len(wrong)))  # short ones
+    if folder is None or not wrong:
+        return
+    show_briefly("checking mistakes that others made ...")
+    solution = (folder / "exercise.py").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as scratch:
+        files = [Path(scratch, f"{each.name}.py") for each in wrong]
+        for each, file in zip(wrong, files, strict=True):
+            file.write_text(each.applied_to(solution), encoding="utf-8")
+        found = in_parallel(lambda file: check(exercise, file, limit=limit).failure, files)
+    show_briefly("")
+    print(bold("  Mistakes that others made, each with the test that finds it\n"))
+    for each, failure in zip(wrong, found, strict=True):
+        print(indented(each.mistake))
+        for line in "".join(each.changes).splitlines():
+            style = {"-": red, "+": green}.get(line[:1], dim)
+            print(f"    {dim('│')} {style(line)}")
+        print(f"    {red('✗')} {failure.test if failure else 'none of them'}\n")
+
+
+def show_failure(exercise: Exercise, outcome: Outcome, again: str) -> None:
+    """Prints one failure: the sentence first, then where it comes from, then what to do."""
+    failure = outcome.failure or Failure("")
+    answer = exercise.answer(HERE)
+    print(f"{yellow('▸')} {bold(f'{exercise.number}. {exercise.title}')}", end="")
+    if not outcome.begun:
+        print(f"\n\n{bold(indented(f'The next gap to fill: {failure.place}.'))}\n")
+        print(f"    read   {short(exercise.tests.parent / 'README.md')}")
+        print(f"    write  {short(answer)}")
+        print(f"    run    {again}\n")
+        return
+    before = outcome.passed + len(outcome.not_checked)
+    print(dim(f"   test {before + 1} of {outcome.tests}") if outcome.tests else "")
+    if failure.test:
+        print(f"\n  {red('✗')} {failure.test}")
+    print(f"\n{bold(indented(failure.sentence))}\n")
+    for heading, lines in (
+        (f"{short(answer)}, {failure.place}", [failure.code] if failure.code else []),
+        ("What the test did", failure.steps),
+        ("What was printed", failure.printed),
+    ):
+        if lines:
+            print(dim(f"    {heading}"))
+            for line in lines:
+                print(f"    {dim('│')} {line}")
+            print()
+    print(dim(f"  Stuck? {command(f'hint {exercise.number}')}\n"))
+
+
+def hint(exercise: Exercise) -> int:
+    """Prints the next hint. After the last one it begins again."""
+    pages = [exercise.tests.with_name(name) for name in (".hints.md", "README.md")]
+    text = next(page for page in pages if page.is_file()).read_text(encoding="utf-8")
+    hints = re.findall(r"<summary>Hint \d+</summary>\n(.+?)</details>", text, re.DOTALL)
+    if not hints:
+        print(f"There are no hints for {exercise.number}. {exercise.title}")
+        return 0
+    seen = int(remembered("hints").get(exercise.name, "0")) % len(hints)
+    remember("hints", exercise, str(seen + 1))
+    print(bold(f"\n  {exercise.title}, hint {seen + 1} of {len(hints)}"))
+    print(textwrap.indent(hints[seen].rstrip(), "  ") + "\n")
+    return 0
+
+
+def reset(exercise: Exercise) -> int:
+    """Gives the starter back, and keeps the answer under another name."""
+    answer, starter = exercise.answer(HERE), exercise.tests.with_name(".starter.py")
+    if starter.is_file():
+        text = starter.read_bytes()
+    else:  # in a clone
+        committed = ["git", "show", f"HEAD:./{exercise.name}/exercise.py"]
+        try:
+            text = subprocess.run(committed, cwd=HERE, capture_output=True, check=True).stdout
+        except (OSError, subprocess.CalledProcessError):
+            print(f"There is no starter here for {exercise.number}. {exercise.title}")
+            return 2
+    if answer.exists():
+        names = (answer.with_name(f"exercise_{number}.py") for number in itertools.count(1))
+        aside = next(each for each in names if not each.exists())
+        answer.rename(aside)
+        print(f"Your answer is now {short(aside)}")
+    answer.write_bytes(text)
+    print(f"The starter is {short(answer)}")
+    return 0
+
+
+def start(folder: Path) -> int:
+    """Copies what a student needs into a folder. Answers that are there already stay."""
+    for exercise in track():
+        if "raise NotImplementedError" not in exercise.answer(HERE).read_text(encoding="utf-8"):
+            print(f"{short(exercise.answer(HERE))} is no starter any more: its gaps are filled.")
+            print(f"Get it back with {command(f'reset {exercise.number}')}")
+            return 2
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"There can be no folder {folder}: {error}.")
+        return 2
+    shutil.copy(__file__, folder / "check.py")
+    (folder / "README.md").write_text(fitting(HERE / "README.md"), encoding="utf-8")
+    kept = 0
+    for exercise in track():
+        target = folder / exercise.name
+        target.mkdir(exist_ok=True)
+        for file in exercise.given():
+            shutil.copy(file, target if file.parent != HERE else folder)
+        # The hints go where no editor shows them all at once.
+        page, heading, hints = fitting(exercise.tests.with_name("README.md")).partition("## Hints")
+        (target / ".hints.md").write_text(hints, encoding="utf-8")
+        page += f"{heading}\n\n`python check.py hint {exercise.number}` shows one at a time.\n"
+        (target / "README.md").write_text(page, encoding="utf-8")
+        shutil.copy(exercise.answer(HERE), target / ".starter.py")
+        if (target / "exercise.py").exists():
+            kept += 1
+        else:
+            shutil.copy(exercise.answer(HERE), target / "exercise.py")
+    if not (folder / ".progress.json").exists():
+        (folder / ".progress.json").write_text(json.dumps({"clone": {"path": str(HERE)}}))
+    if kept:
+        print(f"{kept} answers that were in {folder} already are as they were.")
+    print(f"Begin with {quoted(folder / 'README.md')}, and run")
+    print(f"    python {quoted(folder / 'check.py')}")
+    return 0
+
+
+def fitting(page: Path) -> str:
+    """Returns a page whose paths are those of a clone, with the paths of a folder of one's own."""
+    return page.read_text(encoding="utf-8").replace("docs/exercises/", "")
+
+
+# What is remembered from one run to the next: which answers passed, by what was in the files
+
+
+def remembered(kind: str) -> dict[str, str]:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return dict(json.loads((HERE / ".progress.json").read_text()).get(kind, {}))
+    return {}
+
+
+def remember(kind: str, exercise: Exercise, value: str) -> None:
+    kept = {each: remembered(each) for each in ("done", "hints", "clone")}
+    kept[kind][exercise.name] = value
+    with contextlib.suppress(OSError):  # a folder that one may only read
+        (HERE / ".progress.json").write_text(json.dumps(kept, indent=1))
+
+
+def is_done(exercise: Exercise) -> bool:
+    return remembered("done").get(exercise.name, "") == fingerprint(exercise)
+
+
+def fingerprint(exercise: Exercise) -> str:
+    with contextlib.suppress(OSError):
+        files = [*sorted(exercise.given()), exercise.answer(HERE)]
+        return hashlib.sha256(b"\0".join(each.read_bytes() for each in files)).hexdigest()
+    return "missing"
+
+
+# Solutions, and the wrong answers beside them
 
 
 @dataclass(frozen=True)
@@ -147,9 +462,17 @@ class WrongAnswer:
         return solution
 
 
+def solutions(exercise: Exercise) -> Path | None:
+    """Returns the folder with the solution: that of the clone, also for a folder of one's own."""
+    clone = remembered("clone").get("path", "")
+    folders = [root / "solutions" / exercise.name for root in (HERE, Path(clone))]
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
 def wrong_answers(exercise: Exercise) -> list[WrongAnswer]:
     """Returns the mistakes that are kept beside the solution of an exercise."""
-    page = HERE / "solutions" / exercise.name / "wrong_answers.md"
+    folder = solutions(exercise)
+    page = folder / "wrong_answers.md" if folder else HERE / "no such page"
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
     form = r"\A(\w+)\n\n(\S.+)\n\nFails: (?:`` (.+) ``|`([^`]+)`)\n\n```diff\n(.+)```\Z"
     found = []
@@ -160,200 +483,6 @@ def wrong_answers(exercise: Exercise) -> list[WrongAnswer]:
         changes = re.split(r"```\s+```diff\n", parts[5])
         found.append(WrongAnswer(parts[1], parts[2], parts[3] or parts[4], changes))
     return found
-
-
-def main() -> int:
-    """Runs the command line, and returns the exit code."""
-    options = command_line()
-    if options.inside:
-        run_tests(Path(options.inside), options.all_tests, options.limit)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # for a terminal without our few signs
-    try:
-        if options.start:
-            return start(Path(options.start))
-        if importlib.util.find_spec("pytest") is None:
-            print("The checks need pytest: python -m pip install pytest")
-            return 2
-        if options.report is not None:
-            return report([Path(each) for each in options.report or [HERE]], options)
-        if options.watch:
-            return watch(options)
-        return show(options)
-    except KeyboardInterrupt:
-        print()
-        return 130
-
-
-def command_line() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Checks the exercises, and shows the way through them.",
-        epilog="Without arguments: the whole track, and what to mend in the next exercise.",
-    )
-    add = parser.add_argument
-    add("number", nargs="?", type=int, help="check this exercise only")
-    add("--watch", action="store_true", help="check again whenever an answer is saved")
-    add("--start", metavar="FOLDER", help="copy the exercises into a folder of your own")
-    add("--report", metavar="FOLDER", nargs="*", help="points for each folder of answers")
-    add("--csv", metavar="FILE", type=Path, help="with --report: write the points there, too")
-    add("--limit", metavar="SECONDS", type=float, default=LIMIT, help="for one test")
-    add("--inside", help=argparse.SUPPRESS)  # how this program starts itself for one check
-    add("--all-tests", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    numbers = [exercise.number for exercise in track()]
-    if options.number is not None and options.number not in numbers:
-        parser.error(f"there is no exercise {options.number}; they go from 1 to {max(numbers)}.")
-    if options.csv and options.report is None:
-        parser.error("--csv goes with --report.")
-    if not options.limit > 0:
-        parser.error("--limit must be more than 0 seconds.")
-    return options
-
-
-# For a student: the track, and the first thing that does not hold yet
-
-
-def show(options: argparse.Namespace) -> int:
-    """Checks one exercise, or goes on through the track until something is left to do."""
-    exercises, progress = track(), Progress(HERE / ".progress.json")
-    if options.number is not None:
-        exercises = [each for each in exercises if each.number == options.number]
-    current: Exercise | None = None
-    outcome = Outcome()
-    passed_now = []
-    out_of_reach = []
-    for exercise in exercises:
-        if options.number is None and progress.is_done(exercise):
-            continue
-        show_briefly(f"checking {exercise.number}. {exercise.title} ...")
-        outcome = check(exercise, exercise.answer(HERE), limit=options.limit)
-        show_briefly("")
-        if outcome.out_of_reach:
-            out_of_reach.append((exercise, outcome))
-            continue
-        if not outcome.done:
-            current = exercise
-            break
-        progress.add(exercise)
-        passed_now.append((exercise, outcome))
-    if options.number is None:
-        show_track(exercises, progress, current)
-    for exercise, passed in passed_now:
-        show_success(exercise, passed)
-    for exercise, skipped in out_of_reach:
-        print(f"{yellow('?')} {bold(f'{exercise.number}. {exercise.title}')}: not checked.")
-        print(indented(skipped.not_checked[0]) + "\n")
-    if current is not None:
-        show_failure(current, outcome, command(options.number))
-    elif options.number is None and not out_of_reach:
-        print("All exercises are done. You have built proxy futures from an empty file.\n")
-    return 1 if current else 0
-
-
-def watch(options: argparse.Namespace) -> int:
-    """Shows it again whenever an answer is saved, until Ctrl-C."""
-
-    def saved() -> list[object]:
-        found: list[object] = []
-        for exercise in track():
-            with contextlib.suppress(OSError):  # some editors take the file away for a moment
-                status = exercise.answer(HERE).stat()
-                found.append((exercise.name, status.st_mtime_ns, status.st_size))
-        return found
-
-    with contextlib.suppress(KeyboardInterrupt):
-        while True:
-            seen = saved()
-            if sys.stdout.isatty():
-                print("\033[2J\033[3J\033[H", end="")
-            show(options)
-            print(dim("Watching. Save an answer to check again; Ctrl-C ends it."), flush=True)
-            while saved() == seen:
-                time.sleep(0.3)
-    print()
-    return 0
-
-
-class Progress:
-    """Remembers which answers passed, by what was in the files: a changed one counts anew."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._passed: dict[str, str] = {}
-        with contextlib.suppress(OSError, ValueError):
-            kept = json.loads(file.read_text())
-            self._passed = kept if isinstance(kept, dict) else {}
-
-    def is_done(self, exercise: Exercise) -> bool:
-        return self._passed.get(exercise.name, "") == self._fingerprint(exercise)
-
-    def add(self, exercise: Exercise) -> None:
-        self._passed[exercise.name] = self._fingerprint(exercise)
-        with contextlib.suppress(OSError):  # a folder that one may only read
-            self._file.write_text(json.dumps(self._passed, indent=1))
-
-    def _fingerprint(self, exercise: Exercise) -> str:
-        with contextlib.suppress(OSError):
-            both = exercise.tests.read_bytes() + exercise.answer(HERE).read_bytes()
-            return hashlib.sha256(both).hexdigest()
-        return "missing"
-
-
-def show_track(exercises: list[Exercise], progress: Progress, current: Exercise | None) -> None:
-    print(bold("\nProxy futures from an empty file\n"))
-    width = max(len(exercise.title) for exercise in exercises)
-    for exercise in exercises:
-        line = f"{exercise.number:2}  {exercise.title:<{width}}   {exercise.minutes}"
-        if exercise == current:
-            print(f"  {yellow('▸')} {bold(line)}")
-        elif progress.is_done(exercise):
-            print(f"  {green('✓')} {line}")
-        else:
-            print(dim(f"  · {line}"))
-    done = sum(progress.is_done(exercise) for exercise in exercises)
-    filled = round(done / len(exercises) * 30)
-    print(
-        f"\n    {green('━' * filled)}{dim('━' * (30 - filled))}  {done} of {len(exercises)} done\n"
-    )
-
-
-def show_success(exercise: Exercise, outcome: Outcome) -> None:
-    counted = f"all {outcome.passed} tests pass"
-    print(f"{green('✓')} {bold(f'{exercise.number}. {exercise.title}')}: {counted}.")
-    for reason in outcome.not_checked:
-        print(f"  {yellow('Not checked:')} {reason}")
-    if (solution := HERE / "solutions" / exercise.name).is_dir():
-        print(dim(f"  To compare with yours: {short(solution)}"))
-    print()
-
-
-def show_failure(exercise: Exercise, outcome: Outcome, again: str) -> None:
-    """Prints one failure: the sentence first, then where it comes from, then what to do."""
-    failure = outcome.failure or Failure("")
-    answer, readme = exercise.answer(HERE), exercise.tests.parent / "README.md"
-    print(f"{yellow('▸')} {bold(f'{exercise.number}. {exercise.title}')}", end="")
-    if not outcome.begun:
-        print(f"\n\n{bold(indented(f'The next gap to fill: {failure.place}.'))}\n")
-        print(f"    read   {short(readme)}")
-        print(f"    write  {short(answer)}")
-        print(f"    run    {again}\n")
-        return
-    before = outcome.passed + len(outcome.not_checked)
-    print(dim(f"   test {before + 1} of {outcome.tests}") if outcome.tests else "")
-    if failure.test:
-        print(f"\n  {red('✗')} {failure.test}")
-    print(f"\n{bold(indented(failure.sentence))}\n")
-    for heading, lines in (
-        (f"{short(answer)}, {failure.place}", [failure.code] if failure.code else []),
-        ("What the test did", failure.steps),
-        ("What was printed", failure.printed),
-    ):
-        if lines:
-            print(dim(f"    {heading}"))
-            for line in lines:
-                print(f"    {dim('│')} {line}")
-            print()
-    print(dim(f"  Hints are at the end of {short(readme)}\n"))
 
 
 # For a teacher: points for many folders
@@ -373,39 +502,43 @@ def report(folders: list[Path], options: argparse.Namespace) -> int:
             print(f"The points cannot be written: {error}.")
             return 2
     exercises = track()
-    folders = [each.resolve() for each in folders]
-    names = [each.name for each in folders]
+    names = [Path(os.path.abspath(folder)).name for folder in folders]  # also that of a link
     names = [str(f) if names.count(n) > 1 else n for f, n in zip(folders, names, strict=True)]
 
     # Answers that are the same byte for byte are checked once: the starters that nobody touched.
-    answers = [(each, each.answer(answers_in(folder))) for folder in folders for each in exercises]
-    distinct = {(each.name, content(answer)): (each, answer) for each, answer in answers}
-    outcomes: dict[tuple[str, bytes], Outcome] = {}
+    places = [answers_in(folder, exercises) for folder in folders]
+    keys = [[(each, content(each.answer(place))) for each in exercises] for place in places]
+    files = {
+        key: key[0].answer(place) for place, row in zip(places, keys, strict=True) for key in row
+    }
+    count = iter(range(1, len(files) + 1))
 
-    def check_one(key: tuple[str, bytes]) -> None:
-        exercise, answer = distinct[key]
-        outcomes[key] = check(exercise, answer, all_tests=True, limit=options.limit)
+    def check_one(key: tuple[Exercise, bytes]) -> Outcome:
+        outcome = check(key[0], files[key], limit=options.limit)
+        show_briefly(f"checked {next(count)} of {len(files)} answers")
+        return outcome
 
-    with each_of(check_one, list(distinct)) as steps:
-        for count, _ in enumerate(steps, 1):
-            show_briefly(f"checked {count} of {len(distinct)} answers")
+    outcomes = dict(zip(files, in_parallel(check_one, list(files)), strict=True))
     show_briefly("")
-
-    table = []
-    for folder in folders:
-        keys = [(each.name, content(each.answer(answers_in(folder)))) for each in exercises]
-        table.append([outcomes[key] for key in keys])
-    print_report(exercises, names, table)
+    table = {
+        name: {key[0]: outcomes[key] for key in row} for name, row in zip(names, keys, strict=True)
+    }
+    print_report(exercises, table)
     if options.csv:
-        write_csv(options.csv, exercises, names, table)
-        print(f"The points are in {options.csv} as well.")
+        write_csv(options.csv, exercises, table)
+        print(f"The points are in {quoted(options.csv)} as well.")
     return 0
 
 
-def answers_in(folder: Path) -> Path:
-    """Returns where the answers are in what a student handed in: maybe the whole clone."""
-    clone = folder / "docs" / "exercises"
-    return clone if clone.is_dir() else folder
+def answers_in(folder: Path, exercises: list[Exercise]) -> Path:
+    """Returns where the answers are in what a student handed in: maybe a clone, or one deeper."""
+    deeper = [
+        each for form in ("docs/exercises", "*/", "*/docs/exercises") for each in folder.glob(form)
+    ]
+    for place in [folder, *sorted(deeper)]:
+        if any((place / exercise.name).is_dir() for exercise in exercises):
+            return place
+    return folder
 
 
 def content(answer: Path) -> bytes:
@@ -424,244 +557,230 @@ def is_readable(answer: Path) -> bool:
         return False
 
 
-@contextlib.contextmanager
-def each_of(work: Callable[[Any], None], items: Sequence[Any]) -> Iterator[Iterator[None]]:
+def in_parallel(work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     """Does the work for each item, as many at a time as there are processors."""
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
     try:
-        yield pool.map(work, items)
+        return list(pool.map(work, items))
     except BaseException:
-        for process in list(_running):
-            kill(process)
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process, scratch in list(_running.items()):
+            kill(process, scratch)
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown()
 
 
-def print_report(exercises: list[Exercise], names: list[str], table: list[list[Outcome]]) -> None:
-    width = max(len(name) for name in [*names, "points of"])
-    possible = possible_points(table)
-    print(f"\n  {'':{width}}", *(bold(f"{each.number:3}") for each in exercises), bold("   total"))
-    for name, outcomes in zip(names, table, strict=True):
-        total = sum(outcome.points for outcome in outcomes)
-        print(f"  {name:{width}}", *map(cell, outcomes), f"{total:4} / {possible}")
-    legend = "· a gap is open   ! no answer to check   ? cannot be checked here"
-    print(dim(f"\n  Up to {POINTS} points each.   {legend}\n"))
-    for name, outcomes in zip(names, table, strict=True):
-        for exercise, outcome in zip(exercises, outcomes, strict=True):
-            if text := remark(outcome):
-                print(indented(f"{bold(name)} {exercise.number}: {text}", "  ", "      "))
+Table = dict[str, dict[Exercise, Outcome]]
+
+
+def print_report(exercises: list[Exercise], table: Table) -> None:
+    width = max(map(len, table))
+    print(f"\n  {'':{width}}", *(bold(f"{each.number:5}") for each in exercises), bold("   total"))
+    notes: dict[tuple[int, str], list[str]] = {}  # whom each of them concerns
+    for name, outcomes in table.items():
+        total = sum(outcome.points for outcome in outcomes.values())
+        print(f"  {name:{width}}", *map(cell, outcomes.values()), f"{total:7}")
+        for exercise, outcome in outcomes.items():
+            notes.setdefault((exercise.number, remark(outcome)), []).append(name)
+    print(f"\n  {POINTS} points for an exercise whose tests all pass. Without points:")
+    print("  12/15 the first 12 of 15 tests pass   · a gap is open   ! there is nothing to test")
+    print("  ? cannot be checked here\n")
+    for (number, text), who in sorted(notes.items()):
+        if not text:
+            continue
+        print(indented(f"{number:2}  {text}", "  ", "      "))
+        print(dim(indented(", ".join(who), "      ", "      ")))
     print()
-
-
-def possible_points(table: list[list[Outcome]]) -> int:
-    """Returns how many points there are, without exercises that cannot be checked here."""
-    columns = list(zip(*table, strict=True))
-    return POINTS * sum(not any(each.out_of_reach for each in column) for column in columns)
 
 
 def cell(outcome: Outcome) -> str:
     if outcome.done:
-        return green(f"{outcome.points:3}")
-    if not outcome.begun:
-        return dim("  ·")
-    if outcome.out_of_reach:
-        return dim("  ?")
-    if outcome.tests == 0:
-        return red("  !")
-    return yellow(f"{outcome.points:3}")
+        return green(f"{outcome.points:5}")
+    if outcome.out_of_reach or not outcome.begun:
+        return dim("    ?" if outcome.out_of_reach else "    ·")
+    return yellow(f"{f'{outcome.passed}/{outcome.tests}':>5}") if outcome.tests else red("    !")
 
 
 def remark(outcome: Outcome) -> str:
     """Returns what a teacher should read about an answer, if there is something."""
-    if not outcome.begun:
-        return ""
     notes = [f"not checked: {reason}" for reason in outcome.not_checked]
-    if failure := outcome.failure:
-        notes.insert(0, failure.sentence + (f" ({failure.place})" if failure.place else ""))
+    if outcome.failure and outcome.begun:
+        notes.insert(0, outcome.failure.sentence)
     return " ".join("; ".join(notes).split())
 
 
-def write_csv(
-    file: Path, exercises: list[Exercise], names: list[str], table: list[list[Outcome]]
-) -> None:
+def write_csv(file: Path, exercises: list[Exercise], table: Table) -> None:
     with file.open("w", newline="", encoding="utf-8", errors="replace") as stream:
         writer = csv.writer(stream)
-        heads = [exercise.name for exercise in exercises]
-        writer.writerow(["folder", *heads, "points", "of", "remarks"])
-        for name, outcomes in zip(names, table, strict=True):
+        writer.writerow(["folder", *(exercise.name for exercise in exercises), "points", "remarks"])
+        for name, outcomes in table.items():
+            points = [outcome.points for outcome in outcomes.values()]
             remarks = [
-                f"{exercise.number}: {text}"
-                for exercise, outcome in zip(exercises, outcomes, strict=True)
-                if (text := remark(outcome))
+                f"{exercise.number} ({outcome.passed}/{outcome.tests}): {remark(outcome)}"
+                for exercise, outcome in outcomes.items()
+                if remark(outcome)
             ]
-            points = [outcome.points for outcome in outcomes]
-            writer.writerow(
-                [name, *points, sum(points), possible_points(table), " | ".join(remarks)]
-            )
-
-
-def start(folder: Path) -> int:
-    """Copies what a student needs into a folder. Answers that are there already stay."""
-    for exercise in track():
-        if "raise NotImplementedError" not in exercise.answer(HERE).read_text(encoding="utf-8"):
-            print(f"{short(exercise.answer(HERE))} is no starter any more: its gaps are filled.")
-            print("Take a fresh clone, or get the starters back with `git restore docs/exercises`.")
-            return 2
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        print(f"There can be no folder {folder}: {error}.")
-        return 2
-    shutil.copy(__file__, folder / "check.py")
-    shutil.copy(HERE / "stepping.py", folder)
-    copy_page(HERE / "README.md", folder)
-    kept = 0
-    for exercise in track():
-        target = folder / exercise.name
-        target.mkdir(exist_ok=True)
-        shutil.copy(exercise.tests, target)
-        copy_page(exercise.tests.with_name("README.md"), target)
-        if (target / "exercise.py").exists():
-            kept += 1
-        else:
-            shutil.copy(exercise.answer(HERE), target / "exercise.py")
-    if kept:
-        print(f"{kept} answers that were in {folder} already are as they were.")
-    print(f"Begin with {folder / 'README.md'}, and run python {folder / 'check.py'}")
-    return 0
-
-
-def copy_page(page: Path, folder: Path) -> None:
-    """Copies a page on which the commands are those for a clone, and makes them fit."""
-    text = page.read_text(encoding="utf-8").replace(
-        "python docs/exercises/check.py", "python check.py"
-    )
-    (folder / page.name).write_text(text, encoding="utf-8")
+            writer.writerow([name, *points, sum(points), " | ".join(remarks)])
 
 
 # One check, seen from outside: a process with limits
 
+_running: dict[subprocess.Popen[bytes], Path] = {}
 
-_running: set[subprocess.Popen[bytes]] = set()
 
-
-def check(
-    exercise: Exercise, answer: Path, *, all_tests: bool = False, limit: float = LIMIT
-) -> Outcome:
+def check(exercise: Exercise, answer: Path, *, limit: float = LIMIT) -> Outcome:
     """Runs the tests of an exercise against an answer, in a process of its own.
 
     Args:
         exercise: Whose tests to run: always those beside this file, not those of the student.
         answer: The file to check.
-        all_tests: Whether to go on after the first failure.
         limit: Seconds for one test. All tests together have four times as long.
     """
     if not is_readable(answer):
-        return Outcome(failure=Failure(f"There is no file {short(answer)} to check."))
+        return Outcome(failure=Failure("There is no file exercise.py to check."))
     # All that the answer writes goes to one folder, which is gone afterwards.
     with tempfile.TemporaryDirectory(prefix="check-", ignore_cleanup_errors=True) as name:
-        scratch = Path(name)
-        for part in "exercise", "tmp":
-            (scratch / part).mkdir()
+        scratch = Path(name).resolve()
+        folder = scratch / "exercise"
+        for each in folder, scratch / "tmp":
+            each.mkdir()
         try:
-            shutil.copyfile(answer, scratch / "exercise" / "exercise.py")
+            text = answer.read_bytes()
         except OSError as error:
             return Outcome(failure=Failure(f"The file cannot be read: {error}."))
-        shutil.copyfile(exercise.tests, scratch / "exercise" / "test_exercise.py")
-        shutil.copyfile(HERE / "stepping.py", scratch / "exercise" / "stepping.py")
-        (scratch / "exercise" / "pytest.ini").write_text("[pytest]\n")
+        failure = unreadable(text, exercise)
+        if failure is not None:
+            return Outcome(failure=failure)
+        (folder / "exercise.py").write_bytes(text)
+        for file in exercise.given():
+            shutil.copyfile(file, folder / file.name)
+        (folder / "pytest.ini").write_text("[pytest]\n")
         for module in FORBIDDEN:  # found before one that is installed, by every child process
-            text = f"raise ImportError({forbidden_sentence(module)!r}, name={module!r})\n"
-            (scratch / "exercise" / f"{module}.py").write_text(text)
-        in_time, exit_code = run_inside(scratch, all_tests, limit)
-        return judged(scratch, answer, in_time, exit_code, limit)
+            refusal = f"raise ImportError({must_not_import(module)!r}, name={module!r})\n"
+            (folder / f"{module}.py").write_text(refusal)
+        in_time, exit_code = run_inside(scratch, limit)
+        return judged(scratch, in_time, exit_code, limit)
 
 
-def run_inside(scratch: Path, all_tests: bool, limit: float) -> tuple[bool, int]:
+def unreadable(text: bytes, exercise: Exercise) -> Failure | None:
+    """Returns what is wrong with an answer before it runs: its syntax, or what it imports.
+
+    An answer is one file. It has the standard library, and what its tests import as well.
+    """
+    if b"\0" in text:
+        return Failure("Python cannot read the file: there is a NUL byte in it.")
+    try:
+        tree = ast.parse(text, "exercise.py")
+    except SyntaxError as error:
+        place = f"line {error.lineno}" if error.lineno else ""
+        return Failure(
+            f"Python cannot read the file: {error.msg}.", "", place, (error.text or "").strip()
+        )
+    except (RecursionError, MemoryError):
+        return Failure("Python cannot read the file: it is too deeply nested.")
+    tests = exercise.tests.read_text(encoding="utf-8")
+    call = r"^(?:from |(?:importlib\.)?(?:__import__|import_module)\(')([\w.]+)"
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Import, ast.ImportFrom, ast.Call)):
+            continue
+        code = ast.unparse(node)
+        names = re.findall(call, code)
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in (each.partition(".")[0] for each in names):
+            also = rf"^(import|from) {name}\b|importorskip\(\s*\"{name}\""
+            known = name in sys.stdlib_module_names or re.search(also, tests, re.MULTILINE)
+            if name in FORBIDDEN or not known:
+                return Failure(must_not_import(name), "", f"line {node.lineno}", code)
+    return None
+
+
+def must_not_import(module: str) -> str:
+    why = "the exercises are about building it" if module in FORBIDDEN else "it is a single file"
+    return (
+        f"An answer must not import {module}: {why}. "
+        "Everything that you need is in the starter and in the standard library."
+    )
+
+
+def run_inside(scratch: Path, limit: float) -> tuple[bool, int]:
     """Runs this program once more. Returns whether it ended by itself, and its exit code."""
     environment = {name: os.environ[name] for name in os.environ if "PYTEST" not in name}
-    environment |= {
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # pytest alone, whatever else is installed
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": str(scratch / "exercise"),  # for the processes that a test starts
-        "TMPDIR": str(scratch / "tmp"),
-    }
-    arguments = ["--inside", str(scratch), "--limit", str(limit)]
+    environment.update(
+        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",  # pytest alone, whatever else is installed
+        PYTHONDONTWRITEBYTECODE="1",
+        PYTHONUTF8="1",
+        PYTHONPATH=str(scratch / "exercise"),  # for the processes that a test starts
+        TMPDIR=str(scratch / "tmp"),
+        TEMP=str(scratch / "tmp"),  # the same for Windows
+    )
     with open(scratch / "output", "wb") as output:
         process = subprocess.Popen(
-            [sys.executable, __file__, *arguments, *(["--all-tests"] if all_tests else [])],
+            [sys.executable, __file__, "--inside", str(scratch), str(limit)],
             stdin=subprocess.DEVNULL,
             stdout=output,  # a file, since a pipe would be held open by whatever is left running
             stderr=output,
             cwd=scratch / "exercise",
             env=environment,
-            start_new_session=True,  # a process group, to be ended as a whole
+            start_new_session=os.name != "nt",  # a process group, to be ended as a whole
         )
-    _running.add(process)
+    _running[process] = scratch
     try:
         return True, process.wait(limit * 4)
     except subprocess.TimeoutExpired:
         return False, 0
     finally:
-        kill(process)
-        _running.discard(process)
+        kill(process, scratch)
+        _running.pop(process, None)
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Ends a check with all the processes that it has started."""
+def kill(process: subprocess.Popen[bytes], scratch: Path) -> None:
+    """Ends a check with all the processes that it has started.
+
+    On Linux these are also the ones in a session of their own: their environment or their working
+    directory names the folder of the check. Elsewhere it is the process group, or Windows' tree.
+    """
+    if not hasattr(os, "killpg"):  # Windows
+        tree = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+        with contextlib.suppress(OSError):
+            subprocess.run(tree, capture_output=True, check=False)
+        process.terminate()
+        process.wait()
+        return
     with contextlib.suppress(ProcessLookupError, PermissionError):  # all of them ended already
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    for other in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it is over, or somebody else's
+            said = (other / "environ").read_bytes() + os.fsencode(os.readlink(other / "cwd"))
+            if os.fsencode(scratch) in said:
+                os.kill(int(other.name), signal.SIGKILL)
 
 
-def judged(scratch: Path, answer: Path, in_time: bool, exit_code: int, limit: float) -> Outcome:
+def judged(scratch: Path, in_time: bool, exit_code: int, limit: float) -> Outcome:
     """Reads what the process has written about its tests, up to where it came to an end."""
-    outcome = Outcome()
-    running = ""
-    ended = False
-    failed = set()
-    passed = set()
-    for event in events(scratch / "events"):
-        kind, test = event["kind"], event.get("test", "")
-        if kind == "collected":
-            outcome.tests = event["count"]
-        elif kind == "running":
-            running = test
-        elif kind == "passed":
-            passed.add(test)
-        elif kind == "not checked":
-            outcome.not_checked.append(event["reason"])
-        elif kind == "failed":
-            failed.add(test)
-            outcome.failure = outcome.failure or Failure(**event["failure"])
-        elif kind == "ended":
-            ended = True
-    outcome.passed = len(passed - failed)
-    passed_or_not_checked = outcome.passed + len(outcome.not_checked)
-    if not ended:
-        text = read(scratch / "stuck")
-        if text or not in_time:
-            failure = stuck(text, answer, limit, in_time)
+    kept: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads((scratch / "outcome").read_text(encoding="utf-8"))
+    failure = kept.pop("failure", None)
+    outcome = Outcome(**kept, failure=Failure(**failure) if failure else None)
+    if outcome.failure is not None:
+        return outcome
+    if not outcome.ended:
+        traces = (scratch / "stuck").read_text(encoding="utf-8", errors="replace")
+        if traces or not in_time:
+            outcome.failure = stuck(traces, scratch / "exercise" / "exercise.py", limit, in_time)
         else:
-            failure = Failure(f"The whole Python process ended here, {cause(exit_code)}.")
-        failure.test = as_words(running)
-        outcome.failure = outcome.failure or failure
-    elif outcome.failure is None and not 0 < passed_or_not_checked >= outcome.tests:
-        outcome.failure = Failure("The tests were interrupted.", test=as_words(running))
+            how = f"with exit code {exit_code}: look for os._exit() or for code that kills it"
+            if exit_code < 0:
+                how = f"by the signal {signal.Signals(-exit_code).name}"
+            outcome.failure = Failure(f"The whole Python process ended here, {how}.")
+    elif not 0 < outcome.passed + len(outcome.not_checked) >= outcome.tests:
+        outcome.failure = Failure("The tests were interrupted.")
+    if outcome.failure:
+        outcome.failure.test = outcome.running
     return outcome
-
-
-def events(file: Path) -> Iterator[dict[str, Any]]:
-    for line in read(file).splitlines():
-        with contextlib.suppress(ValueError):  # the last one, if the process died on it
-            yield json.loads(line)
-
-
-def read(file: Path) -> str:
-    with contextlib.suppress(OSError):
-        return file.read_text(encoding="utf-8", errors="replace")
-    return ""
 
 
 def stuck(traces: str, answer: Path, limit: float, in_time: bool) -> Failure:
@@ -673,23 +792,17 @@ def stuck(traces: str, answer: Path, limit: float, in_time: bool) -> Failure:
     )
     # The main thread, which runs the test, comes last; of its calls, the innermost comes first.
     for thread in reversed(traces.split("\n\n")):
-        if found := re.search(r'/exercise\.py", line (\d+) in (\S+)', thread):
+        found = re.search(r'[/\\]exercise\.py", line (\d+) in (\S+)', thread)
+        if found:
             locate(failure, int(found[1]), found[2], answer)
             break
     return failure
 
 
-def cause(exit_code: int) -> str:
-    if exit_code < 0:
-        with contextlib.suppress(ValueError):
-            return f"by the signal {signal.Signals(-exit_code).name}"
-    return f"with exit code {exit_code}: look for os._exit() or for code that kills its process"
+# One check, seen from inside: pytest, with a plugin that keeps what happens
 
 
-# One check, seen from inside: pytest, with a plugin that writes down what happens
-
-
-def run_tests(scratch: Path, all_tests: bool, limit: float) -> None:
+def run_tests(scratch: Path, limit: float) -> None:
     """Runs the tests in this process, which ends with them, whatever the answer left running."""
     limit_resources()
     import pytest
@@ -697,90 +810,82 @@ def run_tests(scratch: Path, all_tests: bool, limit: float) -> None:
     folder = scratch / "exercise"
     sys.path[0] = str(folder)
     recorder = Recorder(scratch, limit)
-    if recorder.imports_well(folder / "exercise.py"):
-        options = ["-q", f"-c{folder}/pytest.ini", "-pno:cacheprovider", "-pno:faulthandler"]
-        if not all_tests:
-            options.append("--exitfirst")
-        pytest.main([*options, str(folder / "test_exercise.py")], plugins=[recorder])
-    recorder.write("ended")
+    options = ["-q", "-x", f"-c{folder}/pytest.ini", "-pno:cacheprovider", "-pno:faulthandler"]
+    pytest.main([*options, str(folder / "test_exercise.py")], plugins=[recorder])
+    recorder.outcome.ended = True
+    recorder.save()
     os._exit(0)
 
 
 def limit_resources() -> None:
     """Keeps a loop that appends, prints or forks for ever from taking the whole machine."""
-    for kind, most in (
-        (resource.RLIMIT_DATA, 4 << 30),  # of memory, for each process
-        (resource.RLIMIT_FSIZE, 32 << 20),
-        (resource.RLIMIT_NPROC, 4096),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        with contextlib.suppress(OSError, ValueError):  # not every system has every limit
-            resource.setrlimit(kind, (most, most))
+    with contextlib.suppress(ImportError):  # on Windows
+        import resource
+
+        for kind, most in (
+            (resource.RLIMIT_DATA, 4 << 30),  # of memory, for each process
+            (resource.RLIMIT_FSIZE, MEGABYTES << 20),
+            (resource.RLIMIT_NPROC, 4096),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            with contextlib.suppress(OSError, ValueError):  # not every system has every limit
+                resource.setrlimit(kind, (most, most))
 
 
 class Recorder:
-    """A pytest plugin: writes a line for everything that happens, so that no crash can undo it."""
+    """A pytest plugin: keeps in a file what came out so far, so that no crash can undo it."""
 
     def __init__(self, scratch: Path, limit: float) -> None:
-        # Open as long as this process lives.
-        self._events: IO[str] = open(scratch / "events", "w", encoding="utf-8")  # noqa: SIM115
-        self._stuck: IO[str] = open(scratch / "stuck", "w", encoding="utf-8")  # noqa: SIM115
+        self.outcome = Outcome()
+        self._scratch = scratch
         self._limit = limit
-
-    def write(self, kind: str, **values: Any) -> None:
-        self._events.write(json.dumps({"kind": kind, **values}) + "\n")
-        self._events.flush()
-
-    def fail(self, failure: Failure, test: str = "") -> None:
-        self.write("failed", test=test, failure=asdict(failure))
-
-    def imports_well(self, answer: Path) -> bool:
-        """Imports the answer, which may do anything, and tells whether it went well."""
+        self._process = os.getpid()
+        self._stuck = open(scratch / "stuck", "w", encoding="utf-8")  # noqa: SIM115  # stays open
         self._limit_from_here()
-        try:
-            text = answer.read_bytes()
-            tree = ast.parse(text, "exercise.py")
-            if found := forbidden_import(tree):
-                node, module = found
-                line = text.decode(errors="replace").splitlines()[node.lineno - 1].strip()
-                sentence = forbidden_sentence(module)
-                self.fail(Failure(sentence, place=f"line {node.lineno}", code=line))
-                return False
-            importlib.import_module("exercise")
-            return True
-        except SyntaxError as error:
-            sentence = f"Python cannot read the file: {error.msg}."
-            code = (error.text or "").strip()
-            self.fail(Failure(sentence, place=f"line {error.lineno}", code=code))
-        except ModuleNotFoundError:
-            return True  # the tests fail in the same way, or know that one can do without
-        except SystemExit:
-            self.fail(
-                located(
-                    Failure("sys.exit() was called, which ends the tests, too."), sys.exc_info()[1]
-                )
-            )
-        except BaseException as error:
-            what = f"The file cannot be imported. {described(error)}"
-            self.fail(located(Failure(what), error))
-        return False
+
+    def save(self) -> None:
+        if os.getpid() == self._process:  # and not in a child that the answer forked
+            text = json.dumps(asdict(self.outcome))
+            (self._scratch / "outcome.new").write_text(text, encoding="utf-8")
+            os.replace(self._scratch / "outcome.new", self._scratch / "outcome")
+
+    def fail(self, failure: Failure, error: BaseException | None = None) -> None:
+        """Keeps the first failure, with the last place in exercise.py that it came through."""
+        for file, function, line in frames(error):
+            if Path(file).name == "exercise.py":
+                locate(failure, line, function, Path(file))
+        self.outcome.failure = self.outcome.failure or failure
+        self.save()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.write("collected", count=len(session.items))
+        self.outcome.tests = len(session.items)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.skipped:  # the whole file
             self._skipped(report)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        self.write("running", test=nodeid)
+        self.outcome.running = as_words(nodeid)
+        self.save()
         self._limit_from_here()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" and report.passed:
-            self.write("passed", test=report.nodeid)
-        elif report.skipped:
+        if report.skipped:
             self._skipped(report)
+        elif report.when == "call" and self.outcome.failure is None:
+            self.outcome.passed += report.passed
+
+    def _skipped(self, report: pytest.CollectReport | pytest.TestReport) -> None:
+        file, line, reason = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, "")
+        if Path(file).name == "exercise.py" or not reason:
+            failure = Failure(
+                "The answer skips the test, instead of passing it.", as_words(report.nodeid)
+            )
+            if line:
+                locate(failure, line, "<module>", Path(file))
+            self.fail(failure)
+        else:
+            self.outcome.not_checked.append(reason.removeprefix("Skipped: "))
 
     def pytest_exception_interact(
         self, node: pytest.Item | pytest.Collector, call: pytest.CallInfo[Any], report: Any
@@ -789,63 +894,37 @@ class Recorder:
         error = call.excinfo.value
         if type(error).__name__ == "CollectError":  # what pytest makes of a failed import
             error = error.__cause__ or error
-        failure = Failure(described(error), test=as_words(node.nodeid))
+        failure = Failure(described(error), as_words(node.nodeid))
+        if report.when == "collect" and not isinstance(error, ImportError):
+            failure.sentence = f"The file cannot be imported. {failure.sentence}"
         if isinstance(error, NotImplementedError):
             failure.is_gap = True
             failure.sentence = "This gap is still open."
-        located(failure, error)
-        failure.steps = steps(node, error)
-        failure.printed = getattr(report, "capstdout", "").splitlines()[-8:]
-        self.fail(failure, node.nodeid)
+        failure.steps = steps(report)
+        failure.printed = [line[:200] for line in report.capstdout[-5000:].splitlines()[-8:]]
+        self.fail(failure, error)
 
-    def _skipped(self, report: pytest.CollectReport | pytest.TestReport) -> None:
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else "it was skipped"
-        reason = reason.removeprefix("Skipped: ")
-        self.write("not checked", test=report.nodeid, reason=reason)
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.fail(Failure(described(excinfo.value), self.outcome.running), excinfo.value)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.fail(Failure("The tests were interrupted.", self.outcome.running), excinfo.value)
 
     def _limit_from_here(self) -> None:
         # A thread of its own, in C: it ends the process even where Python itself hangs.
         faulthandler.dump_traceback_later(self._limit, file=self._stuck, exit=True)
 
 
-def forbidden_import(tree: ast.AST) -> tuple[ast.stmt | ast.expr, str] | None:
-    """Returns the first import of a module that an answer must not use, with its name."""
-    for node in ast.walk(tree):
-        names: list[str] = []
-        match node:
-            case ast.Import():
-                names = [alias.name for alias in node.names]
-            case ast.ImportFrom(module=str(module)):
-                names = [module]
-            case ast.Call(
-                func=ast.Name(id="__import__" | "import_module")
-                | ast.Attribute(attr="__import__" | "import_module"),
-                args=[ast.Constant(value=str(module)), *_],
-            ):
-                names = [module]
-            case _:
-                continue
-        for name in names:
-            if name.partition(".")[0] in FORBIDDEN:
-                return node, name
-    return None
-
-
-def forbidden_sentence(module: str) -> str:
-    return (
-        f"An answer must not import {module}: the exercises are about building it. "
-        "Everything that you need is in the starter and in the standard library."
-    )
-
-
 def described(error: BaseException) -> str:
     """Returns a sentence for what went wrong in a test, or in the answer."""
     if isinstance(error, ImportError) and error.name in FORBIDDEN:
-        return forbidden_sentence(error.name)
+        return must_not_import(error.name)
     if isinstance(error, ImportError) and error.name == "exercise":
         return f"The tests need a name that is not there: {str(error).partition(' (')[0]}."
     if isinstance(error, SystemExit):
         return "sys.exit() was called, which ends the tests, too."
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return f"More than {MEGABYTES} megabytes were printed, or written to one file."
     try:
         text = str(error)
     except Exception:
@@ -858,15 +937,15 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def located(failure: Failure, error: BaseException | None) -> Failure:
-    """Adds the last place in exercise.py that the error came through."""
+def frames(error: BaseException | None) -> list[tuple[str, str, int]]:
+    """Returns what an error came through: files, functions and lines, the innermost last."""
+    found = []
     trace = error.__traceback__ if error is not None else None
     while trace is not None:
         code = trace.tb_frame.f_code
-        if Path(code.co_filename).name == "exercise.py":
-            locate(failure, trace.tb_lineno, code.co_name, Path(code.co_filename))
+        found.append((code.co_filename, code.co_name, trace.tb_lineno))
         trace = trace.tb_next
-    return failure
+    return found
 
 
 def locate(failure: Failure, line: int, function: str, answer: Path) -> None:
@@ -875,33 +954,25 @@ def locate(failure: Failure, line: int, function: str, answer: Path) -> None:
         failure.code = answer.read_text(errors="replace").splitlines()[line - 1].strip()
 
 
-def steps(node: pytest.Item | pytest.Collector, error: BaseException) -> list[str]:
+def steps(report: Any) -> list[str]:
     """Returns the lines of a test up to the one that failed, without the sentence in it."""
-    function = getattr(node, "function", None)
-    trace = error.__traceback__
-    while trace is not None and function is not None:
-        if trace.tb_frame.f_code is function.__code__:
-            break
-        trace = trace.tb_next
-    if trace is None or function is None:
+    entries = getattr(getattr(report.longrepr, "reprtraceback", None), "reprentries", [])
+    shown = [line for line in entries[0].lines if line[:1] != "E"] if entries else []
+    marked = [index for index, line in enumerate(shown) if line[:1] == ">"]
+    if not marked:
         return []
-    lines = Path(function.__code__.co_filename).read_text().splitlines()
-    tree = ast.parse("\n".join(lines))
-    statements = [
-        each
-        for each in ast.walk(tree)
-        if isinstance(each, ast.stmt)
-        and each.lineno <= trace.tb_lineno <= (each.end_lineno or each.lineno)
-    ]
-    test = next(each for each in statements if isinstance(each, ast.FunctionDef))
-    failed = statements[-1]  # the innermost
-    shown = lines[test.body[0].lineno - 1 : failed.lineno - 1]
-    if isinstance(failed, ast.Assert):
-        shown.append(" " * failed.col_offset + f"assert {ast.unparse(failed.test)}")
-    elif "pytest.fail" not in lines[failed.lineno - 1]:
-        shown += lines[failed.lineno - 1 : failed.end_lineno]
-    shown = textwrap.dedent("\n".join(shown)).splitlines()
-    return shown if len(shown) <= 16 else ["...", *shown[-15:]]
+    failed = textwrap.dedent("\n".join([f" {shown[marked[0]][1:]}", *shown[marked[0] + 1 :]]))
+    with contextlib.suppress(SyntaxError):  # the first line of a block
+        [statement] = ast.parse(failed).body
+        if isinstance(statement, ast.Assert):
+            failed = f"assert {ast.unparse(statement.test)}"
+    head = next(index for index, line in enumerate(shown) if line.endswith(":"))
+    indent = len(shown[marked[0]]) - len(shown[marked[0]][1:].lstrip())
+    lines = shown[head + 1 : marked[0]]
+    if "pytest.fail" not in failed:
+        lines.append(textwrap.indent(failed, " " * indent))
+    lines = textwrap.dedent("\n".join(lines)).splitlines()
+    return lines if len(lines) <= 16 else ["...", *lines[-15:]]
 
 
 # How it looks
@@ -923,14 +994,19 @@ def indented(text: str, first: str = "    ", rest: str = "    ") -> str:
 
 def short(path: Path) -> str:
     """Returns a path as one would type it here."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("../..") else relative
+    with contextlib.suppress(ValueError):  # on another drive of Windows
+        relative = os.path.relpath(path)
+        return quoted(path if relative.startswith(os.path.join("..", "..")) else Path(relative))
+    return quoted(path)
 
 
-def command(number: int | None) -> str:
-    """Returns what one types to check the same again."""
-    program = f"python {short(Path(__file__).resolve())}"
-    return program if number is None else f"{program} {number}"
+def quoted(path: Path) -> str:
+    return f'"{path}"' if " " in str(path) else str(path)
+
+
+def command(words: str) -> str:
+    """Returns what one types to call this program."""
+    return f"python {short(Path(__file__).resolve())} {words}".rstrip()
 
 
 def show_briefly(text: str) -> None:
