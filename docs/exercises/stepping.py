@@ -20,8 +20,8 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -35,6 +35,8 @@ T = TypeVar("T")
 LIMIT = 10.0  # seconds for what takes a moment, since the machine may be busy
 
 _sleep, _monotonic, _allocate_lock = time.sleep, time.monotonic, threading.Lock
+_speed = 1.0  # see fast_time()
+_stepping: dict[int, Stepping[Any]] = {}  # by the identifiers of their threads
 
 
 @cache
@@ -111,6 +113,7 @@ class Stepping(Running[T]):
         self._lines = 0
         self._go: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._sleeps = self._is_over = False
         self.stands = False
         self.place = ""  # the last line, in words
         self.steps = 0  # lines of the student and calls of anything; one that sleeps makes none
@@ -118,6 +121,7 @@ class Stepping(Running[T]):
 
     def _run(self) -> None:
         __tracebackhide__ = True
+        _stepping[threading.get_ident()] = self
         sys.setprofile(self._count)
         sys.settrace(self._trace)
         try:
@@ -125,6 +129,8 @@ class Stepping(Running[T]):
         finally:
             sys.settrace(None)
             sys.setprofile(None)
+            del _stepping[threading.get_ident()]
+            self._is_over = True
             self._news.put(None)
 
     def _count(self, *_: Any) -> None:
@@ -142,24 +148,35 @@ class Stepping(Running[T]):
                 self.stands = True
                 self._news.put(None)
                 self._go.get()
-                self.stands = False
         return self._trace
 
     def settle(self) -> bool:
         """Waits until the thread stands, sleeps or has ended. Tells whether it stands."""
-        seen, quiet, end = 0, 0, _monotonic() + 2
-        while not self.stands and quiet < 6 and _monotonic() < end:
+        seen, quiet, end = 0, 0, _monotonic() + 1
+        while not (self.stands or self._sleeps or self._is_over or _monotonic() > end):
             try:
-                self._news.get(timeout=0.004)
-                break
-            except queue.Empty:  # quiet is who has begun, and makes no steps
+                self._news.get(timeout=0.01)
+            except queue.Empty:  # it may sleep on something else than a lock, a socket for instance
                 quiet = quiet + 1 if self._lines and self.steps == seen else 0
                 seen = self.steps
+                if quiet == 10:
+                    break
         return self.stands
+
+    @contextmanager
+    def sleeping(self) -> Iterator[None]:
+        """Notes that the thread sleeps meanwhile."""
+        self._sleeps = True
+        self._news.put(None)
+        try:
+            yield
+        finally:
+            self._sleeps = False
 
     def go(self) -> None:
         """Lets the thread run on, to its end."""
         self._stop_before = 0
+        self.stands = False
         self._go.put(None)
 
     def steps_during(self, something: Callable[[], object]) -> int:
@@ -188,7 +205,7 @@ class Moment:
         """Begins the calls one by one: first those that stop, then those that run to their end.
 
         Each one begins when the one before stands, has ended, or sleeps. Then those that stand go
-        on, the last one first. So whatever comes out does not depend on how fast the machine is.
+        on, the first one first. So what comes out does not depend on how fast the machine is.
         """
         lines = [*self._lines, *[0] * len(calls)]
         threads = []
@@ -199,7 +216,7 @@ class Moment:
                 self._words.append(f"just before {thread.place}")
             else:
                 thread.go()
-        for thread in reversed(threads):
+        for thread in threads:
             if thread.stands:
                 thread.go()
                 thread.settle()
@@ -253,36 +270,56 @@ def fast_time(factor: float = 500, wall_clock_jumps: float = 0) -> Iterator[None
         wall_clock_jumps: How many seconds `time.time()` jumps at each call, as if somebody set
             the clock of the computer. `time.monotonic()` never jumps.
     """
+    global _speed
     begin, jumps = time.time(), count()
+    _speed = factor
+    try:
+        with replaced(
+            {
+                time.monotonic: lambda: _monotonic() * factor,
+                time.perf_counter: lambda: _monotonic() * factor,
+                time.time: lambda: begin + _monotonic() * factor + next(jumps) * wall_clock_jumps,
+            }
+        ):
+            yield
+    finally:
+        _speed = 1.0
 
-    class Lock:
-        def __init__(self) -> None:
-            self._lock = _allocate_lock()
-            self.release, self.locked = self._lock.release, self._lock.locked
-            if hasattr(self._lock, "_at_fork_reinit"):
-                self._at_fork_reinit = self._lock._at_fork_reinit
 
-        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-            return self._lock.acquire(blocking, timeout / factor if timeout > 0 else timeout)
+class Lock:
+    """As `threading.Lock`, and tells the thread that sleeps on it that it does."""
 
-        def __enter__(self) -> bool:
-            return self.acquire()
+    def __init__(self) -> None:
+        self._lock = _allocate_lock()
+        self.release, self.locked = self._lock.release, self._lock.locked
+        self._at_fork_reinit = getattr(self._lock, "_at_fork_reinit", None)
 
-        def __exit__(self, *_: object) -> None:
-            self.release()
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if self._lock.acquire(blocking=False):
+            return True
+        if not blocking:
+            return False
+        seconds = timeout / _speed if timeout > 0 else timeout
+        with asleep_for(seconds):
+            return self._lock.acquire(True, seconds)
 
-    with replaced(
-        {
-            threading.Lock: Lock,
-            _thread.allocate_lock: Lock,
-            threading.RLock: threading._PyRLock,  # type: ignore[attr-defined]  # made of Locks
-            time.sleep: lambda seconds: _sleep(seconds / factor),
-            time.monotonic: lambda: _monotonic() * factor,
-            time.perf_counter: lambda: _monotonic() * factor,
-            time.time: lambda: begin + _monotonic() * factor + next(jumps) * wall_clock_jumps,
-        }
-    ):
-        yield
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def sleep(seconds: float) -> None:
+    """As `time.sleep()`, and tells the thread that it sleeps."""
+    with asleep_for(seconds / _speed):
+        _sleep(seconds / _speed)
+
+
+def asleep_for(seconds: float) -> AbstractContextManager[None]:
+    thread = _stepping.get(threading.get_ident())
+    is_long = seconds > 0.1 or seconds == -1  # who sleeps for a moment goes on by itself
+    return thread.sleeping() if thread and is_long else nullcontext()
 
 
 # A standard library that fails
@@ -352,24 +389,56 @@ def full_disk(room: int = 2) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def replaced(replacements: dict[Any, Any]) -> Iterator[None]:
-    """Replaces functions wherever the standard library and the student's file have them."""
-    changed: list[tuple[ModuleType, str, Any]] = []
-    try:
-        for module_name, module in list(sys.modules.items()):
-            is_standard = module_name.partition(".")[0] in sys.stdlib_module_names
-            if not (is_standard or is_answer(getattr(module, "__file__", None))):
-                continue
+def replace(replacements: dict[Any, Any]) -> list[tuple[ModuleType, str, Any]]:
+    """Replaces functions wherever the standard library and the student's file have them.
+
+    Returns:
+        What was there: the modules, the names, and the functions.
+    """
+    changed = []
+    for module_name, module in list(sys.modules.items()):
+        is_standard = module_name.partition(".")[0] in sys.stdlib_module_names
+        if is_standard or is_answer(getattr(module, "__file__", None)):
             for name, value in list(vars(module).items()):
                 for original, replacement in replacements.items():
                     if value is original:
                         changed.append((module, name, value))
                         setattr(module, name, replacement)
+    return changed
+
+
+@contextmanager
+def replaced(replacements: dict[Any, Any]) -> Iterator[None]:
+    """Replaces functions, as `replace()` does, and puts them back."""
+    changed = replace(replacements)
+    try:
         yield
     finally:
         for module, name, value in changed:
             setattr(module, name, value)
+
+
+# From here on, who sleeps on a lock, and on whatever is made of locks, tells that it sleeps. So the
+# tests know when to go on.
+replace(
+    {
+        threading.Lock: Lock,
+        _thread.allocate_lock: Lock,
+        threading.RLock: threading._PyRLock,  # type: ignore[attr-defined]  # made of Locks
+        time.sleep: sleep,
+    }
+)
+
+
+def entries(thing: object) -> int:
+    """Counts what is in a collection, and in the collections in it. What grows for ever, leaks.
+
+    before = entries(vars(connector))
+    """
+    if isinstance(thing, str | bytes) or not isinstance(thing, Collection):
+        return 0
+    inner = list(thing.values()) if isinstance(thing, Mapping) else list(thing)
+    return len(inner) + sum(entries(each) for each in inner)
 
 
 # Values

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+BytesLike = bytes | bytearray | memoryview
+
 
 class AlreadySetError(Exception):
     """The key has its value already. A key is set once; the first setter has won."""
@@ -29,8 +31,8 @@ class LocalConnector:
         """
         raise NotImplementedError
 
-    def set(self, key: str, data: bytes) -> None:
-        """Stores `data` under `key`, once.
+    def set(self, key: str, data: BytesLike) -> None:
+        """Stores the bytes of `data` under `key`, once.
 
         Of any number of threads that set the same key, exactly one wins.
 
@@ -43,6 +45,6 @@ class LocalConnector:
         """Returns the bytes under `key`, or `None` where nothing is set. Does not wait."""
         raise NotImplementedError
 
-    def put(self, data: bytes) -> str:
+    def put(self, data: BytesLike) -> str:
         """Stores `data` under a new key, which is returned."""
         raise NotImplementedError

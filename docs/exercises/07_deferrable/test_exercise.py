@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import linecache
+import os
 import random
-import sys
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future, wait
-from types import FrameType
-from typing import Any, Generic, TypeVar
+import time
+import warnings
+from functools import partial
 
-import exercise
 import pytest
 from exercise import AlreadySetError, LocalConnector
-
-T = TypeVar("T")
-
-LIMIT = 10.0  # seconds for what takes a moment, since the machine may be busy
+from stepping import Running, entries, fast_time, moments, replaced
 
 
 def test_a_new_key_has_no_value_yet() -> None:
@@ -28,12 +21,39 @@ def test_a_new_key_has_no_value_yet() -> None:
     assert found is None, f"nobody has set the key, and get() found {found!r}; it must return None"
 
 
+def test_a_new_key_stores_nothing() -> None:
+    connector = LocalConnector()
+    before = entries(vars(connector))
+    for _ in range(100):
+        connector.new_key()
+    stored = entries(vars(connector)) - before
+    assert stored < 10, (
+        f"100 keys were drawn, and the connector holds {stored} things more than before; "
+        "a key that nobody fills must cost nothing"
+    )
+
+
 def test_what_is_set_under_a_key_is_found_there() -> None:
     connector = LocalConnector()
     one, other = connector.new_key(), connector.new_key()
     connector.set(one, b"value")
-    assert connector.get(one) == b"value", "get() must return the bytes that were set"
+    for time_of in "first", "second":
+        found = connector.get(one)
+        assert found == b"value", (
+            f"a value was set, and the {time_of} get() found {found!r}; it must return the bytes, "
+            "to each who asks"
+        )
     assert connector.get(other) is None, "one key was set, and another one got a value, too"
+
+
+def test_a_key_may_have_been_drawn_elsewhere() -> None:
+    connector, key = LocalConnector(), LocalConnector().new_key()
+    assert connector.get(key) is None, "nobody has set the key, and get() did not return None"
+    happened = Running(partial(connector.set, key, b"value")).happened("set() did not end")
+    assert connector.get(key) == b"value", (
+        f"another connector drew the key, and set() {happened}, and get() has no value; "
+        "who chooses a key asks nobody, so take each one"
+    )
 
 
 def test_put_is_a_new_key_with_its_value() -> None:
@@ -43,10 +63,31 @@ def test_put_is_a_new_key_with_its_value() -> None:
     assert connector.put(b"value") != key, "put() returned the same key twice; each is a new one"
 
 
+@pytest.mark.parametrize("kind", [bytearray, lambda data: memoryview(bytearray(data))])
+def test_what_the_owner_changes_afterwards_changes_no_value(kind: type[bytearray]) -> None:
+    connector = LocalConnector()
+    data = kind(b"value")
+    key, other = connector.put(data), connector.new_key()
+    connector.set(other, data)
+    data[0:5] = b"later"
+    for call, found in ("put", connector.get(key)), ("set", connector.get(other)):
+        assert found == b"value" and isinstance(found, bytes), (
+            f"{call}() stored b'value', its owner wrote b'later' into the buffer, and get() found "
+            f"{found!r}; keep the bytes and not the buffer"
+        )
+
+
+# The keys
+
+
 def test_no_two_keys_are_equal() -> None:
     connector = LocalConnector()
-    different = len({connector.new_key() for _ in range(1000)})
-    assert different == 1000, f"1000 calls of new_key() made only {different} different keys"
+    for number in 1000, 300_000:
+        different = len({connector.new_key() for _ in range(number)})
+        assert different == number, (
+            f"{number} calls of new_key() made only {different} different keys; "
+            "the more keys there are, the longer they must be"
+        )
 
 
 def test_connectors_that_never_met_make_different_keys() -> None:
@@ -72,26 +113,47 @@ def test_keys_differ_though_the_program_repeats_its_random_numbers() -> None:
     )
 
 
-def test_a_key_is_set_once() -> None:
-    def body() -> None:
-        connector = LocalConnector()
-        key = connector.new_key()
-        connector.set(key, b"first")
-        for attempt in b"second", b"third":
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this test needs a system that has os.fork")
+def test_processes_that_agree_in_everything_make_different_keys() -> None:
+    connector = LocalConnector()
+    receiver, sender = os.pipe()
+    clocks = time.time, time.time_ns, time.monotonic, time.monotonic_ns, time.perf_counter
+    with replaced({os.getpid: lambda: 1, **dict.fromkeys(clocks, lambda: 1)}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python warns of a fork where threads are running
+            child = os.fork()
+        if child == 0:
             try:
-                connector.set(key, attempt)
-            except AlreadySetError:
-                pass
-            else:
-                pytest.fail("the key was set twice, and nobody was told; raise AlreadySetError")
-        assert connector.get(key) == b"first", (
-            f"the first value was replaced by {connector.get(key)!r}; "
-            "it must stay, since somebody may have read it already"
-        )
+                os.write(sender, connector.new_key().encode())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        key, key_of_child = connector.new_key(), os.read(receiver, 1000).decode()
+    assert key != key_of_child, (
+        f"two machines can have processes of the same number, at the same time, with the same "
+        f"memory; such two both made the key {key!r}; draw it from the operating system"
+    )
 
-    Running(body).result(
-        "set() refused a value, and the next set() never returned; "
-        "release the lock on every way out, also when you raise"
+
+# A key is set once
+
+
+def test_a_key_is_set_once() -> None:
+    connector = LocalConnector()
+    key = connector.new_key()
+    connector.set(key, b"first")
+    for attempt in b"second", b"third":
+        late = Running(partial(connector.set, key, attempt))
+        happened = late.happened(
+            "set() refused a value, and the next set() never returned; "
+            "release the lock on every way out, also when you raise"
+        )
+        assert isinstance(late.error(""), AlreadySetError), (
+            f"the key was set twice, and nobody was told: set() {happened}; raise AlreadySetError"
+        )
+    found = connector.get(key)
+    assert found == b"first", (
+        f"the first value was replaced by {found!r}; it must stay, since somebody may have read it"
     )
 
 
@@ -120,119 +182,48 @@ def test_nothing_is_a_value_too() -> None:
     pytest.fail("the value b'' was overwritten; ask whether the key is there, not what is there")
 
 
+# Threads that meet at each line of your set(). While they wait for each other, hours go by.
+
+
 def test_of_two_threads_that_set_a_key_one_wins() -> None:
-    def moment_of_the_other(number: int) -> str:
+    for stopped in 1, 2:
+        for moment in moments(stopped):
+            with fast_time():
+                connector = LocalConnector()
+                key = connector.new_key()
+                setters = moment.meet(
+                    partial(connector.set, key, b"first"), partial(connector.set, key, b"second")
+                )
+                errors = [
+                    setter.error(f"set() never returned, after another thread called it {moment}")
+                    for setter in setters
+                ]
+            assert errors != [None, None], (
+                f"two threads set the key, and both won: one came while the other was {moment}; "
+                "looking and storing must be one step"
+            )
+            assert sorted(type(error) for error in errors if error) == [AlreadySetError], (
+                f"two threads set the key, and they got {errors}, where one had to win: one came "
+                f"while the other was {moment}"
+            )
+            found, winner = connector.get(key), b"second" if errors[0] else b"first"
+            assert found == winner, (
+                f"the setter of {winner!r} won, and get() found {found!r}: the other one came "
+                f"while it was {moment}"
+            )
+
+
+def test_two_threads_that_set_two_keys_both_win() -> None:
+    for moment in moments():
         connector = LocalConnector()
-        key = connector.new_key()
-
-        def try_to_set(data: bytes) -> bool:
-            try:
-                connector.set(key, data)
-            except AlreadySetError:
-                return False
-            return True
-
-        first, second, moment = meet(
-            number, lambda: try_to_set(b"first"), lambda: try_to_set(b"second")
-        )
-        won = [
-            setter.result(f"set() never returned, after another thread called it {moment}")
-            for setter in (first, second)
-        ]
-        assert won != [True, True], (
-            f"two threads set the key, and both won: the second one came {moment}; "
-            "looking and storing must be one step"
-        )
-        assert won != [False, False], f"two threads set the key, and none won: one came {moment}"
-        winner = b"first" if won[0] else b"second"
-        assert connector.get(key) == winner, (
-            f"the setter of {winner!r} won, and get() found {connector.get(key)!r}: "
-            f"the other one came {moment}"
-        )
-        return moment
-
-    for number in range(1, 100):
-        if moment_of_the_other(number) == AFTERWARDS:
-            break
-
-
-# How the tests do it
-
-
-class Running(Generic[T]):
-    """A call in a thread of its own, so that what blocks does not block the tests."""
-
-    def __init__(self, call: Callable[[], T]) -> None:
-        self._call = call
-        self._outcome: Future[T] = Future()
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        __tracebackhide__ = True
-        try:
-            self._outcome.set_result(self._call())
-        except BaseException as error:
-            self._outcome.set_exception(error)
-
-    def ended(self, seconds: float = LIMIT) -> bool:
-        return bool(wait([self._outcome], seconds).done)
-
-    def result(self, deadlock: str) -> T:
-        __tracebackhide__ = True
-        if not self.ended():
-            pytest.fail(f"deadlock: {deadlock}", pytrace=False)
-        if error := self._outcome.exception():
-            raise error
-        return self._outcome.result()
-
-
-AFTERWARDS = "after its last line"
-
-
-def meet(
-    number: int, first: Callable[[], T], second: Callable[[], T]
-) -> tuple[Running[T], Running[T], str]:
-    """Runs `first` and, just before the line of that number in it, `second` in another thread.
-
-    So each moment at which two threads can meet comes up, on fast machines and on slow ones.
-    `first` goes on when `second` has ended, or waits for something that `first` holds. If
-    `first` has fewer lines, `second` runs after it.
-
-    Returns:
-        Both, and the moment of their meeting as words.
-    """
-    go, begun = threading.Event(), threading.Event()
-    lines = 0
-    moment = AFTERWARDS
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal lines, moment
-        if frame.f_code.co_filename != exercise.__file__:
-            return None
-        if event == "line":
-            lines += 1
-            if lines == number:
-                code = linecache.getline(exercise.__file__, frame.f_lineno).strip()
-                moment = f"just before line {frame.f_lineno} (`{code}`)"
-                go.set()
-                begun.wait(LIMIT)
-                other.ended(0.3)
-        return trace
-
-    def traced() -> T:
-        sys.settrace(trace)
-        try:
-            return first()
-        finally:
-            sys.settrace(None)
-            go.set()
-
-    def on_its_turn() -> T:
-        go.wait(LIMIT)
-        begun.set()
-        return second()
-
-    other = Running(on_its_turn)
-    one = Running(traced)
-    begun.wait(LIMIT)
-    return one, other, moment
+        one, other = connector.new_key(), connector.new_key()
+        for setter in moment.meet(
+            partial(connector.set, one, b"one"), partial(connector.set, other, b"other")
+        ):
+            happened = setter.happened("two threads set two keys, and one of them never ended")
+            assert setter.error("") is None, (
+                f"while a thread was {moment} in set(), another thread set another key, and "
+                f"{happened}; who finds the room taken waits, since its key may still be free"
+            )
+        found = connector.get(one), connector.get(other)
+        assert found == (b"one", b"other"), f"two threads set two keys, and get() found {found}"

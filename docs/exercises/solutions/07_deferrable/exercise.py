@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 
+BytesLike = bytes | bytearray | memoryview
+
 
 class AlreadySetError(Exception):
     """The key has its value already. A key is set once; the first setter has won."""
@@ -33,8 +35,8 @@ class LocalConnector:
         """
         return os.urandom(16).hex()
 
-    def set(self, key: str, data: bytes) -> None:
-        """Stores `data` under `key`, once.
+    def set(self, key: str, data: BytesLike) -> None:
+        """Stores the bytes of `data` under `key`, once.
 
         Of any number of threads that set the same key, exactly one wins.
 
@@ -44,13 +46,13 @@ class LocalConnector:
         with self._lock:
             if key in self._values:
                 raise AlreadySetError(f"{key} is set already.")
-            self._values[key] = data
+            self._values[key] = bytes(data)
 
     def get(self, key: str) -> bytes | None:
         """Returns the bytes under `key`, or `None` where nothing is set. Does not wait."""
         return self._values.get(key)
 
-    def put(self, data: bytes) -> str:
+    def put(self, data: BytesLike) -> str:
         """Stores `data` under a new key, which is returned."""
         key = self.new_key()
         self.set(key, data)
