@@ -376,9 +376,9 @@ class ManagerConnector(_Base[ManagerKey]):
 
     _key_type = ManagerKey
     _remedy = (
-        "The server of a ManagerConnector() ends with it, serves its machine only, and has the "
-        "authentication key of its process and the children of that. For a server that lasts, or "
-        "for others, run `python -m connectors serve HOST:PORT`, with one PROXYFUTURE_AUTHKEY."
+        "A ManagerConnector()'s server belongs to the process that made it: only that process and "
+        "its children have its authentication key, and it ends with them. For a server that lasts, "
+        "or for others, run `python -m connectors serve HOST:PORT`, with one PROXYFUTURE_AUTHKEY."
     )
 
     def __init__(self, address: Address | None = None) -> None:

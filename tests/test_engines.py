@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import engines
 from engines import InvokeRemote
 from foo_bar import report_failure
 from one_second import MyData
-from proxyfuture import ProxyFuture, Store, call_with_proxies, is_resolved
+from proxyfuture import ProxyFuture, ProxyResolveError, Store, call_with_proxies, is_resolved
 
 pytestmark = pytest.mark.slow
 
@@ -76,10 +77,11 @@ def test_foo_and_bar_run_at_the_same_time(
     assert running["bar"].result() == 6
 
 
-@pytest.mark.parametrize("engine", ["process-pool", "dask"])
+@pytest.mark.parametrize("engine", ["process-pool", "dask", "ray", "parsl"])
 def test_the_program_prints_the_time_for_each_order_and_each_way(engine: str) -> None:
-    if engine == "dask":
-        pytest.importorskip("distributed", reason="needs Dask: pip install '.[engines]'")
+    package = {"dask": "distributed", "process-pool": "concurrent"}.get(engine, engine)
+    if find_spec(package) is None:
+        pytest.skip(f"needs {package}: pip install '.[engines,real]'")
     program = run(EXAMPLES / "engines.py", engine)
     assert program.returncode == 0, program.stderr  # where Dask complains of a slow machine
     rows = re.findall(r"^(\w+) +(\w+) +[\d.]+ s +[\d.]+ s$", program.stdout, re.MULTILINE)
@@ -96,6 +98,38 @@ def test_dask_takes_a_proxy_that_knows_its_type_as_it_is(
     # Should Dask ask the proxy anything, then it fails at once.
     proxy = store.future(MyData).proxy(timeout=0)
     assert invoke_remote(is_resolved, proxy).result() is False
+
+
+@only_dask
+def test_dask_asks_the_proxy_of_a_dict_for_its_items(
+    invoke_remote: InvokeRemote, store: Store
+) -> None:
+    with pytest.raises(ProxyResolveError):
+        invoke_remote(is_resolved, store.future(dict).proxy(timeout=0))
+    future: ProxyFuture[dict[str, int]] = store.future(dict)
+    future.set_result({"a": 1})
+    assert invoke_remote(call_with_proxies, sorted, future).result() == ["a"]
+
+
+def wait_aside(future: ProxyFuture[MyData]) -> MyData:
+    from distributed import secede
+
+    secede()
+    return future.result(timeout=LIMIT)
+
+
+@only_dask
+def test_a_dask_task_that_secedes_before_it_waits_leaves_its_worker_to_the_producer(
+    invoke_remote: InvokeRemote, store: Store
+) -> None:
+    future = store.future(MyData)
+    waiting = [invoke_remote(wait_aside, future) for _ in range(4)]  # on two workers
+    invoke_remote(set_data, future).result()
+    assert [each.result() for each in waiting] == [MyData([1, 2, 3])] * 4
+
+
+def set_data(future: ProxyFuture[MyData]) -> None:
+    future.set_result(MyData([1, 2, 3]))
 
 
 def fail(future: ProxyFuture[MyData]) -> None:

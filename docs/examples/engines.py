@@ -4,8 +4,6 @@
     python docs/examples/engines.py dask       # after: pip install distributed
     python docs/examples/engines.py ray        # after: pip install ray
     python docs/examples/engines.py parsl      # after: pip install parsl
-    python docs/examples/engines.py mpi        # after: pip install mpi4py, and an MPI
-    python docs/examples/engines.py ssh HOST   # which has the same files, and a key for you
 
 `foo` and `bar` take a second each, and overlap. It prints how long both took together, with either
 of them submitted first, and `bar` given the future or its proxy.
@@ -16,13 +14,11 @@ import contextlib
 import functools
 import os
 import pickle
-import shlex
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -33,8 +29,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # the tasks
 from connectors import FileConnector
 from one_second import MyData, bar, foo, unseal
 from proxyfuture import ProxyFuture, Store, call_with_proxies
-
-HERE = Path(__file__).resolve().parent
 
 
 class Running(Protocol):
@@ -154,53 +148,11 @@ def parsl() -> Iterator[InvokeRemote]:
 # --8<-- [end:parsl]
 
 
-# --8<-- [start:mpi]
-@contextlib.contextmanager
-def mpi() -> Iterator[InvokeRemote]:
-    from mpi4py.futures import MPIPoolExecutor
-
-    with MPIPoolExecutor(2) as executor:
-        yield executor.submit
-
-
-# --8<-- [end:mpi]
-
-
-# --8<-- [start:ssh]
-@contextlib.contextmanager
-def ssh(host: str = "localhost", *options: str) -> Iterator[InvokeRemote]:
-    program = (
-        "import pickle, sys; from one_second import unseal; "
-        "sys.stdout.buffer.write(pickle.dumps(unseal(sys.stdin.buffer.read())))"
-    )
-    python = f"PYTHONPATH={shlex.quote(str(HERE))} python3 -c {shlex.quote(program)}"
-
-    def call(function: Callable[..., Any], *arguments: object) -> Any:
-        process = subprocess.run(
-            ["ssh", *options, host, python],
-            input=pickle.dumps((function, arguments)),
-            stdout=subprocess.PIPE,
-            check=True,
-        )
-        return pickle.loads(process.stdout)
-
-    with ThreadPoolExecutor(2) as executor:  # each thread waits for one remote process
-
-        def invoke_remote(function: Callable[..., Any], *arguments: object) -> Running:
-            return executor.submit(call, function, *arguments)
-
-        yield invoke_remote
-
-
-# --8<-- [end:ssh]
-
 ENGINES: dict[str, Callable[..., contextlib.AbstractContextManager[InvokeRemote]]] = {
     "process-pool": process_pool,
     "dask": dask,
     "ray": ray,
     "parsl": parsl,
-    "mpi": mpi,
-    "ssh": ssh,
 }
 
 
@@ -210,12 +162,11 @@ ENGINES: dict[str, Callable[..., contextlib.AbstractContextManager[InvokeRemote]
 def main() -> None:
     parser = argparse.ArgumentParser(description="Run foo and bar at once on an engine.")
     parser.add_argument("engine", choices=ENGINES)
-    parser.add_argument("options", nargs="*", help="of ssh: the host, then options of its client")
     arguments = parser.parse_args()
     # Workers that are no children of this process by multiprocessing look here for modules.
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
     with (
-        ENGINES[arguments.engine](*arguments.options) as invoke_remote,
+        ENGINES[arguments.engine]() as invoke_remote,
         tempfile.TemporaryDirectory() as directory,
         Store("engines", FileConnector(f"{directory}/store")) as store,
     ):
