@@ -717,7 +717,7 @@ def run_inside(scratch: Path, limit: float) -> tuple[bool, int]:
     )
     with open(scratch / "output", "wb") as output:
         process = subprocess.Popen(
-            [sys.executable, __file__, "--inside", str(scratch), str(limit)],
+            [sys.executable, str(HERE / "check.py"), "--inside", str(scratch), str(limit)],
             stdin=subprocess.DEVNULL,
             stdout=output,  # a file, since a pipe would be held open by whatever is left running
             stderr=output,
@@ -761,6 +761,9 @@ def kill(process: subprocess.Popen[bytes], scratch: Path) -> None:
 def judged(scratch: Path, in_time: bool, exit_code: int, limit: float) -> Outcome:
     """Reads what the process has written about its tests, up to where it came to an end."""
     kept: dict[str, Any] = {}
+    traces = ""
+    with contextlib.suppress(OSError):
+        traces = (scratch / "stuck").read_text(encoding="utf-8", errors="replace")
     with contextlib.suppress(OSError, ValueError):
         kept = json.loads((scratch / "outcome").read_text(encoding="utf-8"))
     failure = kept.pop("failure", None)
@@ -768,7 +771,6 @@ def judged(scratch: Path, in_time: bool, exit_code: int, limit: float) -> Outcom
     if outcome.failure is not None:
         return outcome
     if not outcome.ended:
-        traces = (scratch / "stuck").read_text(encoding="utf-8", errors="replace")
         if traces or not in_time:
             outcome.failure = stuck(traces, scratch / "exercise" / "exercise.py", limit, in_time)
         else:
