@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import signal
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -82,7 +84,11 @@ def test_the_program_prints_the_time_for_each_order_and_each_way(engine: str) ->
     package = {"dask": "distributed", "process-pool": "concurrent"}.get(engine, engine)
     if find_spec(package) is None:
         pytest.skip(f"needs {package}: pip install '.[engines,real]'")
-    program = run(EXAMPLES / "engines.py", engine)
+    # Parsl looks for its programs on the path, as where an environment is activated.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # And its workers leave directories behind.
+    with TemporaryDirectory() as directory:
+        program = run(EXAMPLES / "engines.py", engine, PATH=path, TMPDIR=directory)
     assert program.returncode == 0, program.stderr  # where Dask complains of a slow machine
     rows = re.findall(r"^(\w+) +(\w+) +[\d.]+ s +[\d.]+ s$", program.stdout, re.MULTILINE)
     assert rows == [("foo", "future"), ("foo", "proxy"), ("bar", "future"), ("bar", "proxy")]
@@ -146,6 +152,26 @@ def test_an_exception_of_a_dask_worker_arrives_whole(
     assert repr(future.exception(timeout=LIMIT)) == "ValueError('no data')"
     with pytest.raises(ValueError, match="no data"):
         running_foo.result()
+
+
+@only_dask
+def test_a_consumer_without_tblib_gets_a_description_of_it(
+    invoke_remote: InvokeRemote, tmp_path: Path
+) -> None:
+    with opened("file", tmp_path) as medium:
+        future = medium.store.future(MyData)
+        with pytest.raises(ValueError):
+            invoke_remote(fail, future).result()
+        pickled = tmp_path / "future.pickle"
+        pickled.write_bytes(pickle.dumps(future))
+        program = (
+            "import pathlib, pickle, sys; sys.modules['tblib'] = None\n"
+            "future = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())\n"
+            "print(repr(future.exception(timeout=60)))"
+        )
+        shown = run("-c", program, pickled, PYTHONPATH=str(EXAMPLES))
+    assert shown.stdout.startswith("BrokenFutureError"), shown.stderr
+    assert "ValueError: no data" in shown.stdout
 
 
 def die_at_first(future: ProxyFuture[MyData], marker: Path) -> None:
