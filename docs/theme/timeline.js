@@ -161,6 +161,7 @@
       finish();
       if (still.matches) return;
       button.textContent = "■ Stop";
+      show(0);
       const began = performance.now();
       frame = requestAnimationFrame(function step(moment) {
         const part = Math.min(1, Math.max(0, (moment - began) / PLAYING));
