@@ -17,6 +17,7 @@ from support import ROOT
 sys.path.insert(0, str(ROOT / "docs" / "exercises"))
 
 import check
+import judging
 
 EXERCISES = check.HERE
 TRACK = check.track()
@@ -26,7 +27,7 @@ WRONG = {exercise: check.wrong_answers(exercise) for exercise in TRACK}
 each_exercise = pytest.mark.parametrize("exercise", TRACK, ids=lambda exercise: exercise.name)
 slow = pytest.mark.slow
 
-Judge = Callable[[check.Exercise, Path], check.Outcome]
+Judge = Callable[[judging.Exercise, Path], judging.Outcome]
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +51,9 @@ def judge(wrong_folder: Path) -> Iterator[Judge]:
     for exercise in TRACK:
         right = [exercise.answer(EXERCISES), exercise.answer(SOLUTIONS)]
         for answer in [*right, *(wrong_folder / exercise.name).iterdir()]:
-            found[answer] = pool.submit(check.check, exercise, answer, limit=90)
+            found[answer] = pool.submit(judging.check, exercise, answer, limit=90)
 
-    def judge(exercise: check.Exercise, answer: Path) -> check.Outcome:
+    def judge(exercise: judging.Exercise, answer: Path) -> judging.Outcome:
         outcome = found[answer].result()
         if outcome.out_of_reach:
             pytest.skip(outcome.not_checked[0])
@@ -75,7 +76,9 @@ def test_the_track_is_numbered_without_a_gap_and_has_a_solution_for_each_number(
 
 
 @each_exercise
-def test_a_readme_and_the_overview_have_what_a_student_looks_for(exercise: check.Exercise) -> None:
+def test_a_readme_and_the_overview_have_what_a_student_looks_for(
+    exercise: judging.Exercise,
+) -> None:
     text = (exercise.tests.parent / "README.md").read_text()
     assert text.startswith(f"# {exercise.number}. ")
     [minutes] = re.findall(r"^Time: (\d+) minutes?$", text, re.MULTILINE)
@@ -92,7 +95,7 @@ def test_a_readme_and_the_overview_have_what_a_student_looks_for(exercise: check
 
 
 @each_exercise
-def test_the_page_for_the_teacher_has_every_mistake(exercise: check.Exercise) -> None:
+def test_the_page_for_the_teacher_has_every_mistake(exercise: judging.Exercise) -> None:
     page = (EXERCISES.parent / "teaching.md").read_text()
     heading = (exercise.tests.parent / "README.md").read_text().partition("\n")[0]
     section = page.partition(f"##{heading}\n")[2].partition("\n### ")[0]
@@ -120,7 +123,7 @@ def test_only_the_first_failure_is_shown_as_on_the_page(tmp_path: Path) -> None:
 
 @slow
 @each_exercise
-def test_a_starter_fails_at_its_first_gap(judge: Judge, exercise: check.Exercise) -> None:
+def test_a_starter_fails_at_its_first_gap(judge: Judge, exercise: judging.Exercise) -> None:
     outcome = judge(exercise, exercise.answer(EXERCISES))
     assert outcome.failure is not None
     assert outcome.failure.is_gap, outcome.failure
@@ -130,12 +133,12 @@ def test_a_starter_fails_at_its_first_gap(judge: Judge, exercise: check.Exercise
 
 @slow
 @each_exercise
-def test_a_solution_passes(judge: Judge, exercise: check.Exercise) -> None:
+def test_a_solution_passes(judge: Judge, exercise: judging.Exercise) -> None:
     outcome = judge(exercise, exercise.answer(SOLUTIONS))
     assert outcome.failure is None
     assert outcome.not_checked == []
     assert outcome.passed == outcome.tests > 0
-    assert outcome.points == check.POINTS
+    assert outcome.points == judging.POINTS
 
 
 @slow
@@ -148,7 +151,7 @@ def test_a_solution_passes(judge: Judge, exercise: check.Exercise) -> None:
     ],
 )
 def test_a_wrong_answer_fails_with_the_failure_meant_for_it(
-    judge: Judge, wrong_folder: Path, exercise: check.Exercise, wrong: check.WrongAnswer
+    judge: Judge, wrong_folder: Path, exercise: judging.Exercise, wrong: check.WrongAnswer
 ) -> None:
     assert len(wrong.fails) > 10
     outcome = judge(exercise, wrong_folder / exercise.name / f"{wrong.name}.py")

@@ -21,6 +21,7 @@ from support import ROOT, eventually, is_running, needs_proc
 sys.path.insert(0, str(ROOT / "docs" / "exercises"))
 
 import check
+import judging
 
 LAZY, PICKLE = (each for each in check.track() if each.number in (1, 5))
 SOLUTIONS = check.HERE / "solutions"
@@ -42,14 +43,14 @@ def at_the_top(statement: str) -> str:
     return f"{statement}\n{SOLUTION}"
 
 
-def outcome_of(text: str, folder: Path, limit: float = 90) -> check.Outcome:
+def outcome_of(text: str, folder: Path, limit: float = 90) -> judging.Outcome:
     """Checks an answer to exercise 1, with a limit in seconds for one test."""
     answer = folder / "answer.py"
     answer.write_text(text)
-    return check.check(LAZY, answer, limit=limit)
+    return judging.check(LAZY, answer, limit=limit)
 
 
-def failure_of(text: str, folder: Path, limit: float = 90) -> check.Failure:
+def failure_of(text: str, folder: Path, limit: float = 90) -> judging.Failure:
     failure = outcome_of(text, folder, limit).failure
     assert failure is not None
     return failure
@@ -168,7 +169,7 @@ def test_what_is_no_file_with_an_answer_is_reported(
     make: Callable[[Path], object], tmp_path: Path
 ) -> None:
     make(tmp_path / "exercise.py")
-    failure = check.check(LAZY, tmp_path / "exercise.py").failure
+    failure = judging.check(LAZY, tmp_path / "exercise.py").failure
     assert failure is not None
     assert "There is no file" in failure.sentence
 
@@ -229,7 +230,7 @@ def run(*arguments: object, code: int = 0) -> str:
     return done.stdout
 
 
-def solve(folder: Path, *exercises: check.Exercise) -> None:
+def solve(folder: Path, *exercises: judging.Exercise) -> None:
     for exercise in exercises:
         shutil.copy(exercise.answer(SOLUTIONS), exercise.answer(folder))
 
@@ -305,7 +306,8 @@ def test_without_pytest_it_says_how_to_get_it(folder: Path) -> None:
 
 
 def test_an_old_python_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    ast.parse((check.HERE / "check.py").read_text(), feature_version=(3, 7))
+    for program in "check.py", "judging.py":
+        ast.parse((check.HERE / program).read_text(), feature_version=(3, 7))
     monkeypatch.setattr(sys, "version_info", (3, 10, 4))
     with pytest.raises(SystemExit, match=r"^The exercises need Python 3\.11 or later"):
         check.main()
@@ -335,12 +337,13 @@ sys.meta_path.insert(0, NoResource())
 sys.executable = os.path.join(os.path.dirname(__file__), "python")
 del os.killpg, os.setsid, os.fork, signal.SIGKILL
 sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 LAUNCHER = """#!/bin/sh
 case "$1" in
-    *check.py) exec "{python}" "{windows}" "$@" ;;
+    *judging.py) exec "{python}" "{windows}" "$@" ;;
     *) exec "{python}" "$@" ;;
 esac
 """
