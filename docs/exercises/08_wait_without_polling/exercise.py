@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 
+BytesLike = bytes | bytearray | memoryview
+
 
 class AlreadySetError(Exception):
     """The key has its value already. A key is set once; the first setter has won."""
@@ -33,8 +35,8 @@ class LocalConnector:
         """Returns the bytes under `key`, or `None` where nothing is set. Does not wait."""
         return self._values.get(key)
 
-    def set(self, key: str, data: bytes) -> None:
-        """Stores `data` under `key`, once, and wakes all who wait for this key, and nobody else.
+    def set(self, key: str, data: BytesLike) -> None:
+        """Stores the bytes of `data`, once, and wakes all who wait for `key`, and nobody else.
 
         Raises:
             AlreadySetError: The key has its value already, and keeps it.
@@ -46,7 +48,7 @@ class LocalConnector:
 
         Args:
             key: The key to wait for.
-            timeout: How many seconds to wait; `None` has no limit, and 0 does not wait.
+            timeout: How many seconds to wait; `None` has no limit; 0 or less does not wait.
 
         Returns:
             The bytes, or `None` when the timeout passed first.
