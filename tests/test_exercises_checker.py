@@ -413,7 +413,8 @@ def test_a_report_has_the_points_of_everybody_whatever_one_of_them_did(
         "bert": (in_resolve("while True: pass"), None),
         "carla": (in_resolve("import os; os._exit(0)"), "import proxyfuture\n"),
         "dora": (LAZY.answer(check.HERE).read_text(), PICKLE.answer(check.HERE).read_text()),
-        "emil": (NO_LOCK.applied_to(SOLUTION), None),
+        "emil": (NO_LOCK.applied_to(SOLUTION), "assert 0, object()"),
+        "fred": (SOLUTION, "assert 0, object()  # nearly the same"),
         "zoe/docs/exercises": right,  # a whole clone
         "yves/my folder": right,
     }
@@ -440,13 +441,15 @@ def test_a_report_has_the_points_of_everybody_whatever_one_of_them_did(
         "carla": [f"1/{tests}", "!", "0"],
         "dora": ["·", "·", "0"],
         "emil": [f"{before}/{tests}", "!", "0"],
+        "fred": ["10", "!", "10"],
         "link": ["10", "10", "20"],
         "yves": ["10", "10", "20"],
         "zoe": ["10", "10", "20"],
     }
     notes = re.sub(r"\s+", " ", shown)
     assert re.search(r"1 Endless loop or deadlock: [^✗]*? bert 1 The whole", notes)
-    assert re.search(r"5 There is no file exercise\.py[^✗]*? bert, emil", notes), "each note once"
+    assert "5 There is no file exercise.py to check. bert " in notes
+    assert "cannot be imported. <object object> emil, fred" in notes, "each note once"
     assert "5 An answer must not import proxyfuture" in notes
     assert NO_LOCK.fails in notes
 
