@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
+import subprocess
 import textwrap
 from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+DOWNLOADS = "proxyfuture.py", "connectors.py", "LICENSE"
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -19,8 +23,46 @@ def on_env(env: Any, config: Any, files: Any) -> None:
         config.plugins["autorefs"].register_url(name, url)
 
 
+def on_config(config: Any) -> Any:
+    """Without an address of the project, no page has a pencil that leads nowhere."""
+    if not config.repo_url:
+        config.edit_uri = None
+    return config
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Adds what the pages offer: the two modules, the licence, and all of the project."""
+    from mkdocs.structure.files import File, InclusionLevel  # the tests read this file without
+
+    archive = ["git", "archive", "--format=zip", "--prefix=proxyfuture/", "HEAD"]
+    whole = subprocess.run(archive, cwd=ROOT, capture_output=True, check=True).stdout
+    offered = {name: (ROOT / name).read_bytes() for name in DOWNLOADS} | {"proxyfuture.zip": whole}
+    for name, content in offered.items():
+        file = File.generated(config, name, content=content, inclusion=InclusionLevel.INCLUDED)
+        files.append(file)
+    return files
+
+
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    return with_notes(with_sources(markdown))
+    if page.file.src_uri.startswith("exercises/"):
+        markdown = as_exercise_page(markdown, page.file.src_uri)
+    clone = f"```sh\ngit clone {config.repo_url}\n```" if config.repo_url else ""
+    markdown = markdown.replace("<!-- clone -->", clone)
+    return with_notes(with_sources(with_links_to_exercises(markdown)))
+
+
+def as_exercise_page(markdown: str, name: str) -> str:
+    """Makes a page of an exercise's README: its starter below, and its hints formatted."""
+    starter = f'```python title="exercise.py"\n--8<-- "docs/{Path(name).parent}/exercise.py"\n```'
+    markdown = markdown.replace("<details>", "<details markdown>")
+    return f"{markdown}\n## The starter\n\n{starter}\n"
+
+
+def with_links_to_exercises(markdown: str) -> str:
+    """Makes links of the names of folders in the track."""
+    return re.sub(
+        r"^\| `(\d\d_\w+)` \|", r"| [`\1`](exercises/\1/README.md) |", markdown, flags=re.M
+    )
 
 
 def with_sources(markdown: str) -> str:
@@ -95,13 +137,15 @@ def with_notes(markdown: str) -> str:
     )
 
 
-def on_pre_page(page: Any, config: Any, files: Any) -> Any:
-    """Without an address for editing, leads from a page to its source in this clone."""
-    if not config.edit_uri:
-        page.edit_url = os.path.relpath(
-            page.file.abs_src_path, os.path.dirname(page.file.abs_dest_path)
-        )
-    return page
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """Names the column in each cell of a table. On a phone, where a row is a list, it is shown."""
+
+    def labelled(table: re.Match[str]) -> str:
+        heads = [re.sub("<.*?>", "", head) for head in re.findall(r"<th[^>]*>(.*?)</th>", table[0])]
+        labels = itertools.cycle(heads)
+        return re.sub("<td", lambda _: f'<td data-label="{next(labels)}"', table[0])
+
+    return re.sub(r"<table>.*?</table>", labelled, html, flags=re.DOTALL)
 
 
 def on_post_page(output: str, page: Any, config: Any) -> str:
