@@ -37,6 +37,7 @@ import sys
 import tempfile
 import textwrap
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,9 @@ def main() -> int:
         sys.exit(f"The exercises need Python 3.11 or later; this is {sys.version.split()[0]}.")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # for a terminal without our few signs
+    warnings.simplefilter("ignore")  # those of the answers, which are read here
+    if os.name == "nt":
+        os.system("")  # has its console understand colours
     exercises = track()
     verb, exercise, options = command_line(exercises)
     try:
@@ -188,7 +192,7 @@ def show_track(exercises: list[Exercise], current: Exercise | None) -> None:
 def show_success(exercise: Exercise, outcome: Outcome) -> None:
     counted = f"all {outcome.passed} tests pass" if outcome.passed > 1 else "its test passes"
     print(f"{green('✓')} {bold(f'{exercise.number}. {exercise.title}')}: {counted}.")
-    for reason in outcome.not_checked:
+    for reason in dict.fromkeys(outcome.not_checked):
         print(f"  {yellow('Not checked:')} {reason}")
     solution = solutions(exercise)
     if solution is not None:
@@ -500,7 +504,7 @@ def cell(outcome: Outcome) -> str:
 
 def remark(outcome: Outcome) -> str:
     """Returns what a teacher should read about an answer, if there is something."""
-    notes = [f"not checked: {reason}" for reason in outcome.not_checked]
+    notes = [f"not checked: {reason}" for reason in dict.fromkeys(outcome.not_checked)]
     if outcome.failure and outcome.begun:
         # Without addresses and random keys, so that the same mistake gets the same sentence.
         text = re.sub(r" at 0x[0-9a-f]+", "", outcome.failure.sentence)

@@ -129,7 +129,10 @@ def check(exercise: Exercise, answer: Path, *, limit: float = LIMIT) -> Outcome:
             text = answer.read_bytes()
         except OSError as error:
             return Outcome(failure=Failure(f"The file cannot be read: {error}."))
-        failure = unreadable(text, exercise)
+        try:
+            failure = unreadable(text, exercise)
+        except (RecursionError, MemoryError):
+            failure = Failure("Python cannot read the file: it is nested too deeply.")
         if failure is not None:
             return Outcome(failure=failure)
         (folder / "exercise.py").write_bytes(text)
@@ -165,8 +168,6 @@ def unreadable(text: bytes, exercise: Exercise) -> Failure | None:
         return Failure(
             f"Python cannot read the file: {error.msg}.", "", place, (error.text or "").strip()
         )
-    except (RecursionError, MemoryError):
-        return Failure("Python cannot read the file: it is too deeply nested.")
     tests = exercise.tests.read_text(encoding="utf-8")
     call = r"^(?:from |(?:importlib\.)?(?:__import__|import_module)\(')([\w.]+)"
     for node in ast.walk(tree):
@@ -193,7 +194,7 @@ def must_not_import(module: str) -> str:
 
 
 def run_inside(scratch: Path, limit: float) -> tuple[bool, int]:
-    """Runs this program once more. Returns whether it ended by itself, and its exit code."""
+    """Runs this file as a program. Returns whether it ended by itself, and its exit code."""
     environment = {name: os.environ[name] for name in os.environ if "PYTEST" not in name}
     environment.update(
         PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",  # pytest alone, whatever else is installed
