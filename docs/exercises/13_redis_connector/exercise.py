@@ -48,7 +48,7 @@ class RedisConnector:
 
         Args:
             key: The key to wait for.
-            timeout: How many seconds to wait; `None` has no limit, and 0 does not wait.
+            timeout: How many seconds to wait; `None` has no limit; 0 or less does not wait.
 
         Returns:
             The bytes, or `None` when the timeout passed first.

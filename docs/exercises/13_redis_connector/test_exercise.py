@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import linecache
 import shutil
 import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any, Generic, TypeVar
 
 import pytest
 
@@ -23,12 +18,8 @@ redis = pytest.importorskip(
 if shutil.which("redis-server") is None:
     pytest.skip("this exercise needs redis-server, which is not here", allow_module_level=True)
 
-import exercise  # noqa: E402  # it imports redis
-from exercise import AlreadySetError, RedisConnector  # noqa: E402
-
-T = TypeVar("T")
-
-LIMIT = 10.0  # seconds for what takes a moment, since the machine may be busy
+from exercise import AlreadySetError, RedisConnector  # noqa: E402  # it imports redis
+from stepping import Running, asleep, fast_time, moments  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +43,23 @@ def server() -> Iterator[str]:
             process.kill()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def patient(server: str) -> tuple[Running[bytes | None], float]:
+    """Begins to wait before all tests, for what the last one sets."""
+    return Running(lambda: RedisConnector(server).wait("patient")), time.monotonic()
+
+
+def new(server: str) -> tuple[RedisConnector, str]:
+    connector = RedisConnector(server)
+    return connector, connector.new_key()
+
+
 # Keys and values
 
 
 @pytest.mark.parametrize("value", [b"value", b"", b"\xff\0\r\n"])
 def test_what_one_connector_sets_another_one_finds(server: str, value: bytes) -> None:
-    connector = RedisConnector(server)
-    key = connector.new_key()
+    connector, key = new(server)
     before = connector.get(key)
     assert before is None, f"nobody has set the key, and get() found {before!r}; it must be None"
     connector.set(key, value)
@@ -72,8 +73,7 @@ def test_what_one_connector_sets_another_one_finds(server: str, value: bytes) ->
 
 
 def test_a_key_is_set_once(server: str) -> None:
-    connector = RedisConnector(server)
-    key = connector.new_key()
+    connector, key = new(server)
     connector.set(key, b"first")
     happened = "nobody was told"
     try:
@@ -87,13 +87,60 @@ def test_a_key_is_set_once(server: str) -> None:
     assert found == b"first", f"the first value was replaced by {found!r}; it must stay"
 
 
+def test_a_value_stays(server: str) -> None:
+    connector, key = new(server)
+    connector.set(key, b"value")
+    assert [connector.get(key), connector.wait(key), connector.get(key)] == [b"value"] * 3, (
+        "a value was there, and who came later did not get it; to read is not to take away"
+    )
+    observer = redis.Redis.from_url(server)
+    limits = [limit for name in observer.scan_iter() if (limit := observer.ttl(name)) >= 0]
+    assert not limits, (
+        f"the server will throw the value away after {limits[0]} seconds; nobody asked it to"
+    )
+
+
+# The server is not well
+
+
+@pytest.mark.parametrize("call", ["set", "get", "wait"])
+def test_a_server_that_is_away_is_an_error(call: str) -> None:
+    connector = RedisConnector("unix:///nowhere/redis")
+    calls = {
+        "set": lambda: connector.set("key", b"value"),
+        "get": lambda: connector.get("key"),
+        "wait": lambda: connector.wait("key", timeout=1),
+    }
+    broken: Running[bytes | None] = Running(calls[call])
+    happened = broken.happened(f"there is no server, and {call}() never ended")
+    assert isinstance(broken.error(""), redis.ConnectionError), (
+        f"there is no server, and {call}() {happened}; "
+        "whether the key is set, nobody knows: let the error through"
+    )
+
+
+def test_a_server_that_refuses_a_value_has_not_set_the_key(server: str) -> None:
+    connector, key = new(server)
+    observer = redis.Redis.from_url(server)
+    observer.config_set("maxmemory", 1)
+    try:
+        refused = Running(lambda: connector.set(key, b"value"))
+        happened = refused.happened("the server has no memory left, and set() never ended")
+    finally:
+        observer.config_set("maxmemory", 0)
+    error = refused.error("")
+    assert isinstance(error, redis.ResponseError) and not isinstance(error, AlreadySetError), (
+        f"the server had no memory left, and set() {happened}; an AlreadySetError says that a "
+        "value is there, so look which error it is, and let others through"
+    )
+
+
 # One waits, one sets
 
 
 @pytest.mark.parametrize("value", [b"value", b""])
 def test_all_who_wait_for_a_key_get_its_value(server: str, value: bytes) -> None:
-    connector = RedisConnector(server)
-    key = connector.new_key()
+    connector, key = new(server)
     early = [Running(lambda: RedisConnector(server).wait(key)) for _ in range(2)]
     assert not early[0].ended(0.3), "nothing was set, no time was given, and wait() returned"
     connector.set(key, value)
@@ -104,8 +151,7 @@ def test_all_who_wait_for_a_key_get_its_value(server: str, value: bytes) -> None
 
 
 def test_a_value_for_another_key_ends_no_wait(server: str) -> None:
-    connector = RedisConnector(server)
-    key = connector.new_key()
+    connector, key = new(server)
     waiter = Running(lambda: connector.wait(key))
     time.sleep(0.3)
     RedisConnector(server).set(connector.new_key(), b"other")
@@ -115,15 +161,22 @@ def test_a_value_for_another_key_ends_no_wait(server: str) -> None:
     assert found == b"value", f"two keys were set, and wait() returned {found!r}, not its own value"
 
 
-@pytest.mark.parametrize("timeout", [0, 0.0001, 0.2])
-def test_a_wait_ends_with_its_timeout(server: str, timeout: float) -> None:
-    connector = RedisConnector(server)
-    key = connector.new_key()
+@pytest.mark.parametrize("jumps", [-3600, 3600])
+@pytest.mark.parametrize("timeout", [-1, 0, 0.0001, 1.3])
+def test_a_wait_ends_with_its_timeout(server: str, timeout: float, jumps: float) -> None:
+    connector, key = new(server)
     start = time.monotonic()
-    found = Running(lambda: connector.wait(key, timeout)).result(f"wait({timeout=}) did not end")
+    with fast_time(factor=1, wall_clock_jumps=jumps):  # somebody sets the clock of the computer
+        found = Running(lambda: connector.wait(key, timeout)).result(
+            f"wait({timeout=}) did not end, and somebody had set the clock; "
+            "time.monotonic() never jumps"
+        )
     took = time.monotonic() - start
     assert found is None, f"nothing was set, and wait() returned {found!r}; it must return None"
-    assert took > timeout - 0.01, f"wait() gave up after {took:.2f} of {timeout} seconds"
+    assert took > timeout - 0.01, (
+        f"wait() gave up after {took:.2f} of {timeout} seconds, and somebody had set the clock; "
+        "time.monotonic() never jumps"
+    )
     connector.set(key, b"value")
     found = Running(lambda: connector.wait(key, timeout)).result(f"wait({timeout=}) did not end")
     assert found == b"value", f"the value was there, and wait({timeout=}) returned {found!r}"
@@ -150,145 +203,76 @@ def test_while_nothing_happens_no_commands_are_sent(server: str) -> None:
     )
 
 
+def test_values_for_other_keys_cost_a_waiter_nothing(server: str) -> None:
+    setter, observer = RedisConnector(server), redis.Redis.from_url(server)
+
+    def commands_for_20_values() -> int:
+        before = observer.info("stats")["total_commands_processed"]
+        for _ in range(20):
+            setter.set(setter.new_key(), b"other")
+        time.sleep(0.3)
+        return int(observer.info("stats")["total_commands_processed"] - before)
+
+    alone = commands_for_20_values()
+    connector, key = new(server)
+    waiter = asleep(partial(connector.wait, key))
+    more = commands_for_20_values() - alone
+    setter.set(key, b"value")
+    waiter.result("the value was set, and one who came early still waits for it")
+    assert more < 10, (
+        f"values for 20 other keys came, and the one who waits for this key sent {more} commands, "
+        "to find nothing; wake nobody else"
+    )
+
+
 # Every moment at which two clients can meet
 
 
 def test_of_two_clients_that_set_a_key_one_wins(server: str) -> None:
-    def moment_of_the_other(number: int) -> str:
-        connector, other_connector = RedisConnector(server), RedisConnector(server)
-        key = connector.new_key()
-
-        def try_to_set(connector: RedisConnector, data: bytes) -> str:
-            try:
-                connector.set(key, data)
-            except Exception as error:
-                return type(error).__name__
-            return "won"
-
-        one, other, moment = meet(
-            number,
-            lambda: try_to_set(connector, b"first"),
-            lambda: try_to_set(other_connector, b"second"),
+    for moment in moments():
+        (one, key), (other, _) = new(server), new(server)
+        setters = moment.meet(partial(one.set, key, b"first"), partial(other.set, key, b"second"))
+        errors = [each.error(f"two clients set a key, one {moment}") for each in setters]
+        assert sorted(type(error) for error in errors if error) == [AlreadySetError], (
+            f"a second client set the key {moment} in set(), and the two got {errors}; "
+            "one must win, and the other one gets AlreadySetError"
         )
-        outcomes = [each.result(f"two clients set a key, one {moment}") for each in (one, other)]
-        assert sorted(outcomes) == ["AlreadySetError", "won"], (
-            f"a second client set the key {moment} in set(), and the two got "
-            f"{' and '.join(outcomes)}; one must win, and the other one gets AlreadySetError"
-        )
-        found, winner = connector.get(key), b"first" if outcomes[0] == "won" else b"second"
+        found, winner = one.get(key), b"second" if errors[0] else b"first"
         assert found == winner, f"the setter of {winner!r} won, and get() found {found!r}"
-        return moment
-
-    for number in range(1, 100):
-        if moment_of_the_other(number) == AFTERWARDS:
-            break
 
 
 def test_no_value_comes_at_a_moment_that_wait_misses(server: str) -> None:
-    def moment_of_the_value(number: int) -> str:
-        connector, producers = RedisConnector(server), RedisConnector(server)
-        key = connector.new_key()
-
-        def produce() -> bytes | None:
-            producers.set(key, b"value")
-            return None
-
-        waiter, producer, moment = meet(number, lambda: connector.wait(key), produce)
-        producer.result(f"set() came {moment} in wait(), and never returned")
+    for moment in moments():
+        (connector, key), producers = new(server), RedisConnector(server)
+        waiter, setter = moment.meet(
+            partial(connector.wait, key), partial(producers.set, key, b"value")
+        )
+        setter.result(f"set() came {moment} in wait(), and never returned")
         found = waiter.result(
             f"the value was set {moment} in wait(), which missed it and waits on; "
             "who looks before the bell is there can miss it"
         )
         assert found == b"value", f"the value was set {moment}, and wait() returned {found!r}"
-        return moment
-
-    for number in range(1, 100):
-        if moment_of_the_value(number) == AFTERWARDS:
-            break
 
 
-# How the tests do it
+def test_no_consumer_comes_at_a_moment_that_set_misses(server: str) -> None:
+    for moment in moments():
+        (connector, key), consumers = new(server), RedisConnector(server)
+        setter, waiter = moment.meet(
+            partial(connector.set, key, b"value"), partial(consumers.wait, key)
+        )
+        setter.result(f"wait() came {moment} in set(), which never returned")
+        found = waiter.result(f"a consumer came {moment} in set(), which did not wake it")
+        assert found == b"value", f"wait() came {moment} in set(), and returned {found!r}"
 
 
-class Running(Generic[T]):
-    """A call in a thread of its own, so that what blocks does not block the tests."""
-
-    def __init__(self, call: Callable[[], T]) -> None:
-        self._call = call
-        self._outcome: Future[T] = Future()
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        __tracebackhide__ = True
-        try:
-            self._outcome.set_result(self._call())
-        except BaseException as error:
-            self._outcome.set_exception(error)
-
-    def ended(self, seconds: float = LIMIT) -> bool:
-        return bool(wait([self._outcome], seconds).done)
-
-    def result(self, deadlock: str) -> T:
-        __tracebackhide__ = True
-        if not self.ended():
-            pytest.fail(f"deadlock: {deadlock}", pytrace=False)
-        if error := self._outcome.exception():
-            raise error
-        return self._outcome.result()
-
-
-AFTERWARDS = "after its last line"
-
-
-def meet(
-    number: int, first: Callable[[], T], second: Callable[[], T]
-) -> tuple[Running[T], Running[T], str]:
-    """Runs `first` and, just before the line of that number in it, `second` in another thread.
-
-    So each moment at which two threads can meet comes up, on fast machines and on slow ones.
-    `first` goes on when `second` has ended, or waits for something that `first` holds. If
-    `first` ends or sleeps before it gets to that line, `second` comes then.
-
-    Returns:
-        Both, and the moment of their meeting as words.
-    """
-    go, begun = threading.Event(), threading.Event()
-    lines = 0
-    moment = AFTERWARDS
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal lines, moment
-        if frame.f_code.co_filename != exercise.__file__:
-            return None
-        if event == "line":
-            lines += 1
-            if lines == number and not go.is_set():
-                moment = f"just before {line_of(frame)}"
-                go.set()
-                begun.wait(LIMIT)
-                other.ended(0.3)
-        return trace
-
-    def traced() -> T:
-        sys.settrace(trace)
-        try:
-            return first()
-        finally:
-            sys.settrace(None)
-            go.set()
-
-    def on_its_turn() -> T:
-        go.wait(1)
-        go.set()
-        begun.set()
-        return second()
-
-    other = Running(on_its_turn)
-    one = Running(traced)
-    begun.wait(LIMIT)
-    return one, other, moment
-
-
-def line_of(frame: FrameType) -> str:
-    code = linecache.getline(exercise.__file__, frame.f_lineno).strip()
-    return f"line {frame.f_lineno} (`{code}`)"
+def test_who_waits_without_a_limit_never_gives_up(
+    server: str, patient: tuple[Running[bytes | None], float]
+) -> None:
+    waiter, begin = patient
+    gave_up = waiter.ended(max(0, begin + 12 - time.monotonic()))
+    happened = waiter.happened("") if gave_up else ""
+    assert not gave_up, f"no time was given, and wait() {happened} after some seconds"
+    RedisConnector(server).set("patient", b"value")
+    found = waiter.result("the value was set, and one who came early still waits for it")
+    assert found == b"value", f"the value was set, and wait() returned {found!r}"

@@ -41,8 +41,10 @@ class RedisConnector:
         """
         try:
             self._client.xadd(key, {"data": data}, id="1-1")
-        except redis.ResponseError:  # the number is taken
-            raise AlreadySetError(f"{key} is set already.") from None
+        except redis.ResponseError as error:
+            if "equal or smaller" in str(error):  # the number is taken
+                raise AlreadySetError(f"{key} is set already.") from None
+            raise
 
     def get(self, key: str) -> bytes | None:
         """Returns the bytes under `key`, or `None` where nothing is set. Does not wait."""
@@ -53,12 +55,12 @@ class RedisConnector:
 
         Args:
             key: The key to wait for.
-            timeout: How many seconds to wait; `None` has no limit, and 0 does not wait.
+            timeout: How many seconds to wait; `None` has no limit; 0 or less does not wait.
 
         Returns:
             The bytes, or `None` when the timeout passed first.
         """
-        if timeout == 0:
+        if timeout is not None and timeout <= 0:
             return self.get(key)
         return self._read(key, 0 if timeout is None else math.ceil(timeout * 1000))
 
