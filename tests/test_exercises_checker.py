@@ -349,7 +349,9 @@ def test_watching_checks_again_when_an_answer_is_saved(folder: Path) -> None:
             watching.kill()
 
 
-def test_a_folder_to_start_with_is_complete_and_has_no_solutions(folder: Path) -> None:
+def test_a_folder_to_start_with_is_complete_and_has_no_solutions(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    run(check.HERE / "check.py", "--start", folder)
     assert not (folder / "solutions").exists()
     assert not list(folder.rglob("wrong_*"))
     assert (folder / "stepping.py").exists()
