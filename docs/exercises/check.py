@@ -218,9 +218,11 @@ def show_mistakes_of_others(exercise: Exercise, limit: float) -> None:
     print(bold("  Mistakes that others made, each with the test that finds it\n"))
     for each, failure in zip(wrong, found, strict=True):
         print(indented(each.mistake))
-        for line in "     ...\n".join(each.changes).splitlines():
-            style = {"-": red, "+": green}.get(line[:1], dim)
-            print(f"    {dim('│')} {style(line)}")
+        changed = "         ...\n".join(each.changes).splitlines()
+        code = textwrap.dedent("\n".join(line[1:] for line in changed)).split("\n")
+        for mark, line in zip((line[:1] or " " for line in changed), code, strict=True):
+            style = {"-": red, "+": green}.get(mark, dim)
+            print(f"    {dim('│')} {style(f'{mark} {line}')}")
         print(f"    {red('✗')} {failure.test if failure else 'none of them'}\n")
 
 
