@@ -23,6 +23,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 FOO = Span("foo", "working", 5.0, 7.0)
 PASSED = Span("foo", "passing", 7.0, 7.5)
 BAR = Span("bar", "waiting", 5.0, 7.5)
+RECEIVED = Span("bar", "receives", 7.0, 7.5, "foo")
+USED = Span("bar", "working", 7.5, 9.0)
 
 
 def doings(panels: Panels) -> list[tuple[str, str, str]]:
@@ -31,29 +33,44 @@ def doings(panels: Panels) -> list[tuple[str, str, str]]:
 
 
 def test_the_example_in_the_docstring_draws_a_picture() -> None:
-    assert doctest.testmod(timeline) == (0, 2)
+    assert doctest.testmod(timeline) == (0, 3)
 
 
 def test_a_picture_shows_the_times_from_the_first_start_on_in_bars_and_in_words() -> None:
-    picture = timeline.timeline({"Both": [FOO, PASSED, BAR]})
+    picture = timeline.timeline({"Both": [FOO, PASSED, BAR, RECEIVED, USED]})
     assert timeline.records(picture) == {
         "Both": [
             Span("foo", "working", 0.0, 2.0),
             Span("foo", "passing", 2.0, 2.5),
             Span("bar", "waiting", 0.0, 2.5),
+            Span("bar", "receives", 2.0, 2.5, "foo"),
+            Span("bar", "working", 2.5, 4.0),
         ]
     }
     root = ElementTree.fromstring(picture)
     bars = [bar for bar in root.iter(f"{SVG}rect") if bar.find(f"{SVG}title") is not None]
     assert {bar.get("class"): (bar.get("x"), bar.get("width")) for bar in bars} == {
-        "working": ("0.000%", "80.000%"),
-        "passing": ("80.000%", "20.000%"),
-        "waiting": ("0.000%", "100.000%"),
+        "working": ("0.000%", "48.500%"),
+        "waiting": ("0.000%", "60.625%"),
+        "using": ("60.625%", "36.375%"),
     }
     assert root.findtext(f"{SVG}desc") == (
         "Both: foo works from 0.00 to 2.00 s, passes the value on from 2.00 to 2.50 s. "
-        "bar waits from 0.00 to 2.50 s."
+        "bar waits from 0.00 to 2.50 s, works from 2.50 to 4.00 s."
     )
+
+
+def test_a_value_travels_from_its_producer_to_its_consumer() -> None:
+    root = ElementTree.fromstring(timeline.timeline({"": [FOO, PASSED, BAR, RECEIVED]}))
+    [arrow] = [line for line in root.iter(f"{SVG}line") if line.get("class") == "arrow"]
+    assert (arrow.get("x1"), arrow.get("x2")) == ("77.600%", "97.000%")
+    assert float(arrow.get("y1") or 0) < float(arrow.get("y2") or 0)  # from foo down to bar
+
+
+def test_a_total_is_compared_with_that_of_the_first_way() -> None:
+    picture = timeline.timeline({"One way": [FOO], "Another": [FOO._replace(end=6.0)]})
+    assert ">2.00 s</text>" in picture
+    assert ">1.00 s instead of 2.00 s</text>" in picture
 
 
 def test_names_may_hold_any_character() -> None:
@@ -66,7 +83,7 @@ def test_names_may_hold_any_character() -> None:
 @pytest.mark.parametrize("total", [0.0007, 0.99, 1.0, 3.3, 1000.0])
 def test_the_time_is_marked_at_a_few_round_numbers(total: float) -> None:
     picture = timeline.timeline({"": [Span("a", "working", 0.0, total)]})
-    marks = re.findall(r'text-anchor="\w+">(\S+?)(?: s)?</text>', picture)
+    marks = re.findall(r'<text x="\S+" y="\d+" text-anchor="\w+">(\S+?)(?: s)?</text>', picture)
     assert marks[0] == "0"
     assert 2 <= len(marks) <= 6
     assert all(len(mark.strip("0.")) <= 1 for mark in marks)
@@ -76,6 +93,12 @@ def test_the_time_is_marked_at_a_few_round_numbers(total: float) -> None:
 def test_a_picture_is_what_the_script_draws_of_its_records(name: str) -> None:
     picture = (PICTURES / f"{name}.svg").read_text()
     assert timeline.timeline(timeline.records(picture)) == picture
+
+
+@pytest.mark.parametrize("name", draw.INTERLEAVINGS)
+def test_a_picture_of_an_exercise_is_what_the_script_draws(name: str) -> None:
+    picture = (draw.EXERCISES / name / "picture.svg").read_text()
+    assert timeline.interleaving(*draw.INTERLEAVINGS[name]) == picture
 
 
 # The patterns are run in test_patterns.py.

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 from record import PATTERNS, record
-from timeline import Panels, Span, timeline
+from timeline import Panels, Span, interleaving, timeline
 
 import foo_bar
 from connectors import ManagerConnector
@@ -52,7 +52,9 @@ def draw_idea() -> Panels:
         producer = machines[1].submit(foo_bar.foo, future, files)
         spans = _spans(producer.result(), consumer.result())
         names = {"foo": "producer", "bar": "consumer"}
-        by_role = [span._replace(who=names[span.who]) for span in spans]
+        by_role = [
+            span._replace(who=names[span.who], giver=names.get(span.giver, "")) for span in spans
+        ]
         return {"": sorted(by_role, key=lambda span: span.who)}
 
 
@@ -91,9 +93,10 @@ def _spans(foo: foo_bar.FooReport, bar: foo_bar.BarReport) -> list[Span]:
         Span("foo", "passing", foo.indexed, foo.passed),
         Span("bar", "working", bar.started, bar.counted),
         Span("bar", "waiting", bar.counted, bar.received),
+        Span("bar", "receives", min(foo.indexed, bar.received), bar.received, "foo"),
         Span("bar", "working", bar.received, bar.finished),
     ]
-    return [Span(who, what, begin - start, end - start) for who, what, begin, end in spans]
+    return [span._replace(start=span.start - start, end=span.end - start) for span in spans]
 
 
 # For each picture of that name, what makes a run and returns its spans.
@@ -103,6 +106,45 @@ DRAWN: dict[str, Callable[[], Panels]] = {
     **{name: partial(record, name) for name in PATTERNS},
 }
 
+
+EXERCISES = Path(__file__).parents[1] / "exercises"
+
+# What goes wrong where threads meet, for the exercises: the steps in their order, the fatal one,
+# and what has happened.
+INTERLEAVINGS: dict[str, tuple[dict[str, dict[int, str]], int, str]] = {
+    "01_lazy_value": (
+        {
+            "one thread": {1: "looks: no value", 3: "runs the factory"},
+            "another thread": {2: "looks: no value", 4: "runs the factory"},
+        },
+        2,
+        "both will make a value.",
+    ),
+    "08_wait_without_polling": (
+        {
+            "the consumer": {1: "looks: no value", 4: "leaves its bell", 5: "waits for ever"},
+            "the producer": {2: "sets the value", 3: "rings: no bell"},
+        },
+        3,
+        "nobody will ring again.",
+    ),
+    "10_file_connector": (
+        {
+            "the setter": {1: "opens the file", 2: "writes one half", 4: "writes the rest"},
+            "the reader": {3: "reads the file"},
+        },
+        3,
+        "the reader has half a value.",
+    ),
+    "11_errors_that_arrive": (
+        {
+            "foo": {1: "starts", 3: "raises", 4: "is gone"},
+            "bar": {2: "waits for foo", 5: "waits for ever"},
+        },
+        4,
+        "nobody is left to set anything.",
+    ),
+}
 
 RUNS = 7
 
@@ -124,9 +166,12 @@ def best(runs: Iterable[Panels]) -> Panels:
 
 
 def main() -> None:
-    for name in sys.argv[1:] or DRAWN:
-        run = best(DRAWN[name]() for _ in range(RUNS))
-        (Path(__file__).parent / f"{name}.svg").write_text(timeline(run))
+    for name in sys.argv[1:] or [*DRAWN, *INTERLEAVINGS]:
+        if name in DRAWN:
+            run = best(DRAWN[name]() for _ in range(RUNS))
+            (Path(__file__).parent / f"{name}.svg").write_text(timeline(run))
+        else:
+            (EXERCISES / name / "picture.svg").write_text(interleaving(*INTERLEAVINGS[name]))
 
 
 if __name__ == "__main__":

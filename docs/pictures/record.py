@@ -69,32 +69,35 @@ NOTES = "PROXYFUTURE_NOTES"
 
 class Note(NamedTuple):
     who: str
-    what: Literal["submitted", "started", "waiting", "passing", "ended"]
+    what: Literal["submitted", "started", "waiting", "passing", "received", "ended"]
     start: float
     end: float
+    key: str = ""
 
 
 me = "client"  # in a worker, the task that it performs
 
 
-def note(what: str, *, who: str | None = None, start: float | None = None) -> None:
+def note(
+    what: str, *, who: str | None = None, start: float | None = None, key: object = ""
+) -> None:
     now = time.monotonic()  # all processes of a machine share this clock
-    line = json.dumps([who or me, what, start or now, now])
+    line = json.dumps([who or me, what, start or now, now, str(key)])
     with open(os.environ[NOTES], "a") as notes:  # to append, so that nobody overwrites another's
         notes.write(f"{line}\n")
 
 
 @contextlib.contextmanager
-def noted(what: str) -> Iterator[None]:
+def noted(what: str, key: object) -> Iterator[None]:
     start = time.monotonic()
     try:
         yield
     except AlreadySetError:
         raise  # nothing was passed on
     except ConnectorError:
-        note(what, start=start)  # the client has the value, and has closed the store
+        note(what, start=start, key=key)  # the client has the value, and has closed the store
         raise
-    note(what, start=start)
+    note(what, start=start, key=key)
 
 
 class NotingExecutor(ProcessPoolExecutor):
@@ -120,12 +123,14 @@ class Noting:
     """What is mixed into a connector."""
 
     def set(self, key: Any, obj: BytesLike) -> None:
-        with noted("passing"):
+        with noted("passing", key):
             super().set(key, obj)  # type: ignore[misc]  # the connector's
 
     def wait(self, key: Any, timeout: float | None = None) -> bytes | None:
-        with noted("waiting"):
+        with noted("waiting", key):
             value: bytes | None = super().wait(key, timeout)  # type: ignore[misc]  # as above
+            if value is not None:
+                note("received", key=key)
             return value
 
 
@@ -147,13 +152,19 @@ def spans(notes: Sequence[Note]) -> Iterator[Span]:
     begun = min(note.start for note in notes)
     notes = [note._replace(start=note.start - begun, end=note.end - begun) for note in notes]
     submitted = [note.who for note in notes if note.what == "submitted"]
+    passed = {note.key: note for note in notes if note.what == "passing"}
     for lane in dict.fromkeys([*submitted, "client"]):
         since = None  # what was done last, in a task that has not ended
-        for who, what, start, end in merged(note for note in notes if note.who == lane):
+        for who, what, start, end, key in merged(note for note in notes if note.who == lane):
             if since is not None and start - since > VISIBLE:
                 yield Span(who, "working", since, start)
             if what == "waiting" or what == "passing":
                 yield Span(who, what, start, end)
+            if what == "received":
+                giver = passed[key]
+                if giver.who != who:
+                    yield Span(who, "receives", min(giver.start, end), end, giver.who)
+                continue
             since = end if what == "started" or (since is not None and what != "ended") else None
 
 
@@ -161,7 +172,8 @@ def merged(notes: Iterable[Note]) -> list[Note]:
     """Makes one of the notes of threads that did the same at the same time. Sorts all by time."""
     result: list[Note] = []
     for note in sorted(notes, key=lambda note: (note.what, note.start)):
-        if result and result[-1].what == note.what and note.start <= result[-1].end:
+        same = result and result[-1].what == note.what != "received"
+        if same and note.start <= result[-1].end:
             result[-1] = result[-1]._replace(end=max(result[-1].end, note.end))
         else:
             result.append(note)

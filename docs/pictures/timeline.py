@@ -1,20 +1,24 @@
-"""Draws who worked and who waited in a run, as an SVG picture for the pages.
+"""Draws who worked and who waited, and the value on its way, as an SVG picture for the pages.
 
     >>> spans = [
     ...     Span("foo", "working", 0.0, 2.0),
     ...     Span("foo", "passing", 2.0, 2.1),
     ...     Span("bar", "working", 0.0, 1.0),
     ...     Span("bar", "waiting", 1.0, 2.1),
+    ...     Span("bar", "receives", 2.1, 2.1, giver="foo"),
     ...     Span("bar", "working", 2.1, 2.5),
     ... ]
     >>> picture = timeline({"": spans})
 
 A picture has one or more panels on a common scale of time, such as the same work done in two ways.
-Each panel has a lane for everybody in it, in the order of the spans.
+Each panel has a lane for everybody in it, in the order of the spans. A value is an orange dot,
+which travels along an arrow from the lane of its producer to that of its consumer.
 
-Widths are percentages and texts have a fixed size. So the picture fits any screen, if it stands
-in the page itself (`inline.py` puts it there), where it also has the page's color of text. Opened
-alone, it follows the browser's color scheme.
+    >>> picture = interleaving({"a thread": {1: "looks"}, "another": {2: "looks"}}, 2, "both look")
+
+Widths are percentages and texts have a fixed size. So a picture fits any screen, if it stands in
+the page itself (`hooks.py` puts it there), where it also has the page's colors. Opened alone, it
+follows the browser's color scheme.
 """
 
 from __future__ import annotations
@@ -25,35 +29,51 @@ from collections.abc import Mapping, Sequence
 from html import escape, unescape
 from typing import Literal, NamedTuple
 
-What = Literal["working", "waiting", "passing"]
+What = Literal["working", "waiting", "passing", "receives"]
 
 
 class Span(NamedTuple):
-    """What somebody did from a start to an end, in seconds on a clock that all spans share."""
+    """What somebody did from a start to an end, in seconds on a clock that all spans share.
+
+    What somebody `receives` is on its way from the start to the end, and comes from the `giver`.
+    """
 
     who: str
     what: What
     start: float
     end: float
+    giver: str = ""
 
 
 Panels = Mapping[str, Sequence[Span]]
 
 # In pixels: the height of a heading, of a lane with the name above its bar, and of the texts below.
-HEADING, LANE, BAR, FOOT = 30, 38, 14, 62
+HEADING, LANE, BAR, FOOT = 30, 50, 18, 62
+STEP = 34  # of an interleaving, from the top down
 
-VERBS = {"working": "works", "waiting": "waits", "passing": "passes the value on"}
+VERBS = {
+    "working": "works",
+    "using": "uses the value",
+    "waiting": "waits",
+    "passing": "passes the value on",
+    "receives": "receives the value",
+}
 
-# The colors of the bars stand out from a white and from a black background alike.
+# The variables are those of the pages; the colors beside them are for a picture alone.
 STYLE = """
 .timeline { color: #24292f; font: 13px system-ui, sans-serif }
 @media (prefers-color-scheme: dark) { .timeline { color: #e6edf3 } }
 .timeline text { fill: currentColor }
-.timeline .heading { font-weight: 600 }
+.timeline .heading, .timeline .total { font-weight: 700 }
 .timeline .lane, .timeline .tick { stroke: currentColor; stroke-opacity: .2 }
-.timeline .working { fill: #3d8bd4 }
-.timeline .passing { fill: #e0762b; stroke: #e0762b; stroke-width: 2 }
-.timeline .waiting { fill: none; stroke: currentColor; stroke-width: 1.5; stroke-dasharray: 2 3 }
+.timeline .working { fill: var(--work, #1f7a8c) }
+.timeline .using { fill: var(--work-with-value, #5f4bb6) }
+.timeline .waiting { fill: none; stroke: var(--wait, #7a8794); stroke-width: 1.5 }
+.timeline .waiting { stroke-dasharray: 5 4 }
+.timeline .value { fill: var(--value, #e8590c) }
+.timeline .arrow { stroke: var(--value, #e8590c); stroke-width: 2.5 }
+.timeline .fatal { stroke: var(--fatal, #c92a2a); stroke-width: 2; fill: none }
+.timeline text.fatal { fill: var(--fatal, #c92a2a); stroke: none; font-weight: 700 }
 """
 
 
@@ -65,31 +85,78 @@ def timeline(panels: Panels) -> str:
     first = min(span.start for spans in panels.values() for span in spans)
     panels = {
         heading: [
-            Span(who, what, round(start - first, 4), round(end - first, 4))
-            for who, what, start, end in spans
+            span._replace(start=round(span.start - first, 4), end=round(span.end - first, 4))
+            for span in spans
         ]
         for heading, spans in panels.items()
     }
     total = max(span.end for spans in panels.values() for span in spans)
+    totals = [max(span.end for span in spans) for spans in panels.values()]
     parts, y = [], 0
-    for heading, spans in panels.items():
+    for number, (heading, spans) in enumerate(panels.items()):
         if heading:
             parts.append(f'<text class="heading" y="{y + 18}">{escape(heading)}</text>')
             y += HEADING
         lanes = list(dict.fromkeys(span.who for span in spans))
-        for lane in lanes:
+        tops = {lane: y + 20 + LANE * row for row, lane in enumerate(lanes)}
+        for lane, top in tops.items():
             own = [span for span in spans if span.who == lane]
-            parts += [f'<text y="{y + 14}">{escape(lane)}</text>', *_bars(own, y + 20, total)]
-            y += LANE
-    parts = _axis(total, y + 4) + parts + _legend(y + 50)
+            parts += [f'<text y="{top - 6}">{escape(lane)}</text>', *_bars(own, top, total)]
+        for span in spans:
+            parts += _value(span, tops, total)
+        y += LANE * len(lanes)
+        said = f"{totals[number]:.2f} s" + (f" instead of {totals[0]:.2f} s" if number else "")
+        parts.append(_total(totals[number], said, y - LANE + 14, total))
+    return _drawn(
+        _axis(total, y + 4) + parts + _legend(y + 50), y + FOOT, panels, described(panels)
+    )
+
+
+def interleaving(lanes: Mapping[str, Mapping[int, str]], fatal: int, says: str) -> str:
+    """Returns the picture of steps that threads take in turn, with the fatal one marked.
+
+    Args:
+        lanes: For each thread, its steps by their place in the whole order, from 1.
+        fatal: After which step it has happened.
+        says: What has happened.
+    """
+    last = max(number for steps in lanes.values() for number in steps)
+    parts = []
+    width = 100 / len(lanes)
+    told = []
+    for column, (lane, steps) in enumerate(lanes.items()):
+        left = column * width
+        parts.append(f'<text class="heading" x="{left + 1:g}%" y="16">{escape(lane)}</text>')
+        parts.append(
+            f'<line class="lane" x1="{left + 1:g}%" x2="{left + 1:g}%" y1="24" '
+            f'y2="{STEP * last + 30}"/>'
+        )
+        for number, step in steps.items():
+            y = STEP * number
+            kind = "waiting" if step.startswith("waits") else "working"
+            place = f'x="{left + 1:g}%" y="{y - 8}" width="5" height="{STEP - 6}"'
+            text = f'<text x="{left + 4:g}%" y="{y + 11}">{number}. {escape(step)}</text>'
+            parts += [f'<rect class="{kind}" {place}/>', text]
+            told.append((number, f"{number}. {lane} {step}."))
+    y = STEP * fatal + STEP - 11
+    parts.append(f'<line class="fatal" x1="0" x2="100%" y1="{y}" y2="{y}" stroke-dasharray="6 4"/>')
+    bottom = STEP * (last + 1) + 18
+    parts.append(
+        f'<text class="fatal" x="1%" y="{bottom}">From step {fatal} on, {escape(says)}</text>'
+    )
+    words = " ".join(text for _, text in sorted(told)) + f" From step {fatal} on, {says}"
+    return _drawn(parts, bottom + 12, {"lanes": lanes, "fatal": fatal, "says": says}, words)
+
+
+def _drawn(parts: Sequence[str], height: int, record: object, words: str) -> str:
     return "\n".join(
         [
             # Without a viewBox: nothing is scaled, and percentages are those of the page's width.
             # The height once more as a style, or a page would make it as narrow as the width.
             f'<svg xmlns="http://www.w3.org/2000/svg" class="timeline" role="img" '
-            f'width="720" height="{y + FOOT}" style="height: {y + FOOT}px">',
-            f"<metadata>{escape(json.dumps(panels), quote=False)}</metadata>",
-            f"<desc>{escape(described(panels), quote=False)}</desc>",
+            f'width="720" height="{height}" style="height: {height}px">',
+            f"<metadata>{escape(json.dumps(record), quote=False)}</metadata>",
+            f"<desc>{escape(words, quote=False)}</desc>",
             f"<style>{STYLE}</style>",
             *parts,
             "</svg>\n",
@@ -114,7 +181,7 @@ def described(panels: Panels) -> str:
             doings = [
                 f"{VERBS[span.what]} from {span.start:.2f} to {span.end:.2f} s"
                 for span in spans
-                if span.who == lane
+                if span.who == lane and span.what != "receives"
             ]
             sentences.append(f"{lane} {', '.join(doings)}.")
     return " ".join(sentences)
@@ -122,14 +189,51 @@ def described(panels: Panels) -> str:
 
 def _bars(spans: Sequence[Span], y: int, total: float) -> list[str]:
     parts = [f'<line class="lane" x2="100%" y1="{y + BAR}" y2="{y + BAR}"/>']
-    # Those who pass something on do it last, and so briefly that it has to be on top.
-    for who, what, start, end in sorted(spans, key=lambda span: span.what == "passing"):
-        x, width = f"{start / total:.3%}", f"{(end - start) / total:.3%}"
-        says = f"<title>{escape(who)} {VERBS[what]}: {end - start:.2f} s</title>"
-        parts.append(
-            f'<rect class="{what}" x="{x}" y="{y}" width="{width}" height="{BAR}">{says}</rect>'
-        )
+    received = min((span.end for span in spans if span.what == "receives"), default=math.inf)
+    for who, what, start, end, _ in spans:
+        if what in ("passing", "receives"):
+            continue  # which is the arrow
+        kind = "using" if what == "working" and start >= received else what
+        x, width = _across(start, total), _across(end - start, total)
+        says = f"<title>{escape(who)} {VERBS[kind]}: {end - start:.2f} s</title>"
+        place = f'x="{x}" y="{y}" width="{width}" height="{BAR}" rx="2"'
+        parts.append(f'<rect class="{kind}" {place}>{says}</rect>')
     return parts
+
+
+def _value(span: Span, tops: Mapping[str, int], total: float) -> list[str]:
+    """Draws the dot where a value is passed on, or the arrow from there to where it is received."""
+    if span.what == "passing":
+        x, y = _across(span.start, total), tops[span.who] + BAR // 2
+        return [f'<circle class="value" cx="{x}" cy="{y}" r="6"/>']
+    if span.what != "receives" or span.giver not in tops:
+        return []
+    down = tops[span.giver] < tops[span.who]
+    begin = tops[span.giver] + BAR // 2
+    end = tops[span.who] - 9 if down else tops[span.who] + BAR + 9
+    x1, x2 = _across(span.start, total), _across(span.end, total)
+    # Its head has a place of its own, since a path knows no percentages.
+    tip = 9 if down else -9
+    return [
+        f'<line class="arrow" x1="{x1}" y1="{begin}" x2="{x2}" y2="{end}"/>',
+        f'<svg x="{x2}" y="{end}" overflow="visible">'
+        f'<path class="value" d="M-6 0 L6 0 L0 {tip} Z"/></svg>',
+    ]
+
+
+def _total(end: float, says: str, y: int, total: float) -> str:
+    """Writes a panel's total where it ends: behind its last bar, or before it for want of room."""
+    fits = end < 0.6 * total
+    anchor, x = ("start", end + 0.02 * total) if fits else ("end", end - 0.02 * total)
+    return (
+        f'<text class="total" x="{_across(x, total)}" y="{y if not fits else y + 20}" '
+        f'text-anchor="{anchor}">{says}</text>'
+    )
+
+
+def _across(time: float, total: float) -> str:
+    """Returns a place, or a width. A little room is left for the dot at the end."""
+    return f"{0.97 * time / total:.3%}"
 
 
 def _axis(total: float, y: int) -> list[str]:
@@ -140,7 +244,7 @@ def _axis(total: float, y: int) -> list[str]:
     )
     parts = []
     for number in range(int(total / step) + 1):
-        at, moment = f"{number * step / total:.3%}", f"{number * step:.6g}"
+        at, moment = _across(number * step, total), f"{number * step:.6g}"
         anchor = "start" if number == 0 else "end" if number * step > 0.95 * total else "middle"
         parts.append(f'<line class="tick" x1="{at}" x2="{at}" y1="0" y2="{y}"/>')
         parts.append(
@@ -152,8 +256,10 @@ def _axis(total: float, y: int) -> list[str]:
 
 def _legend(y: int) -> list[str]:
     parts, x = [], 1
-    for what, says in VERBS.items():
-        parts.append(f'<rect class="{what}" x="{x}" y="{y - 10}" width="16" height="10"/>')
-        parts.append(f'<text x="{x + 22}" y="{y}">{says}</text>')
-        x += 82
+    for kind, width in (("working", 44), ("using", 98), ("waiting", 44)):
+        parts.append(f'<rect class="{kind}" x="{x}" y="{y - 10}" width="16" height="10" rx="2"/>')
+        parts.append(f'<text x="{x + 22}" y="{y}">{VERBS[kind]}</text>')
+        x += 22 + width
+    parts.append(f'<circle class="value" cx="{x + 8}" cy="{y - 5}" r="6"/>')
+    parts.append(f'<text x="{x + 20}" y="{y}">the value</text>')
     return parts
