@@ -45,9 +45,10 @@
     const x = (time) => left + (Math.min(time, whole) / whole) * (width - left - 10);
     const box = (y, kind, from, to, ...labels) => {
       const [at, wide] = [x(from) + 1, x(to) - x(from) - 2];
-      const label = labels.find((text) => text.length * 6.8 + 10 < wide) ?? "";
+      const aside = { waits: -4, uses: 4 }[kind] ?? 0; // makes room for the value between the two
+      const label = labels.find((text) => text.length * 6.8 + 8 + 2 * Math.abs(aside) < wide) ?? "";
       return wide <= 0 ? "" : `<g class="${kind}"><rect x="${at}" y="${y}" width="${wide}" height="${HEIGHT}" rx="7"/>
-        <text x="${at + wide / 2}" y="${y + 23}" text-anchor="middle">${label}</text></g>`;
+        <text x="${at + wide / 2 + aside}" y="${y + 23}" text-anchor="middle">${label}</text></g>`;
     };
     const foo = locked
       ? box(FOO, "waits for-ever", 0, whole, "waits for bar's worker", "no worker")
