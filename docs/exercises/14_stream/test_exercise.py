@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError, wait
-from typing import Any, Generic, TypeVar
+from concurrent.futures import InvalidStateError
+from functools import partial
+from typing import Any
 
 import pytest
 from exercise import Producer, Stream
-
-T = TypeVar("T")
-
-LIMIT = 10.0  # seconds for what takes a moment, since the machine may be busy
+from stepping import Running, asleep, fast_time
 
 
 def test_the_values_come_out_in_their_order() -> None:
@@ -39,17 +36,20 @@ def test_a_value_comes_out_before_the_next_one_is_sent() -> None:
 
 def test_a_consumer_may_come_before_the_producer() -> None:
     producer: Producer[str] = Producer()
-    consumer = Running(lambda: list(producer.stream))
-    assert not consumer.ended(0.3), "nothing was sent, and the stream had an end already"
-    producer.send("one")
-    assert not consumer.ended(0.3), "the stream was not closed, and it had an end already"
-    producer.send("two")
-    producer.close()
+    with fast_time(20_000):  # a second is more than five hours
+        consumer = asleep(lambda: list(producer.stream))
+        assert not consumer.ended(0.2), "nothing was sent for an hour, and the stream had an end"
+        producer.send("one")
+        assert not consumer.ended(0.2), "the stream was not closed for an hour, and it had an end"
+        producer.send("two")
+        producer.close()
     values = consumer.result("the stream was closed, and a consumer that came early still waits")
     assert values == ["one", "two"], f"one and two were sent, and {values} came out"
 
 
-@pytest.mark.parametrize("value", [None, 0, "", (), (None, None)], ids=repr)
+@pytest.mark.parametrize(
+    "value", [None, 0, "", (), (None, None), ..., StopIteration(), ValueError("a value")], ids=repr
+)
 def test_what_looks_like_an_end_is_a_value(value: object) -> None:
     values = all_of(stream_of("before", value, "after"))
     assert values == ["before", value, "after"], (
@@ -58,13 +58,23 @@ def test_what_looks_like_an_end_is_a_value(value: object) -> None:
     )
 
 
-def test_two_loops_do_not_disturb_each_other() -> None:
-    stream = stream_of("one", "two", "three")
-    for _ in stream:
-        break
-    values = all_of(stream)
+@pytest.mark.parametrize("taken", [1, 2, 3])
+def test_a_loop_that_is_left_disturbs_no_other(taken: int) -> None:
+    producer: Producer[str] = Producer()
+    for value in "one", "two", "three":
+        producer.send(value)
+    left: Any = iter(producer.stream)
+    for _ in range(taken):
+        next(left)
+    left.close()  # as a loop does with its generator at a `break`
+    happened = Running(producer.close).happened("close() never ended")
+    assert happened == "returned None", (
+        f"a loop over the stream was left after {taken} values, and then close() {happened}; "
+        "whether a consumer stops is no affair of the producer"
+    )
+    values = all_of(producer.stream)
     assert values == ["one", "two", "three"], (
-        f"a loop over the stream was left after one value, and the next loop got {values}; "
+        f"a loop over the stream was left after {taken} values, and the next loop got {values}; "
         "each loop begins with the first value"
     )
 
@@ -96,22 +106,24 @@ def test_a_long_stream_is_no_problem() -> None:
     assert values == list(range(5000)), f"5000 values were sent, and {len(values)} came out"
 
 
-def test_an_error_comes_after_the_values_before_it() -> None:
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
+def test_an_error_comes_after_the_values_before_it(kind: type[BaseException]) -> None:
     producer: Producer[str] = Producer()
     producer.send("one")
-    producer.fail(ValueError("the instrument broke"))
-    values = iter(producer.stream)
-    first = Running(lambda: next(values, "nothing")).result("a value was sent; the consumer waits")
-    assert first == "one", f"'one' was sent, then an error came, and {first!r} came out first"
-    happened = ""
-    try:
-        second = Running(lambda: next(values, "the end")).result(
-            "the producer failed, and the consumer still waits"
+    error = kind("the instrument broke")
+    producer.fail(error)
+    for consumer in "first", "second":
+        values = iter(producer.stream)
+        got = Running(partial(next, values, "nothing")).result(
+            "a value was sent, and the consumer waits"
         )
-        happened = f"the consumer got {second!r}"
-    except ValueError:
-        pass
-    assert not happened, f"the producer failed with a ValueError, and {happened}; it must be told"
+        assert got == "one", f"'one' was sent, then an error came, and {got!r} came out first"
+        failed = Running(partial(next, values, "the end"))
+        happened = failed.happened("the producer failed, and the consumer still waits")
+        assert failed.error("") is error, (
+            f"the producer failed with {error!r}, and the {consumer} consumer {happened}; "
+            "it must be told, and each of them with that error"
+        )
 
 
 def test_nothing_comes_after_the_end() -> None:
@@ -154,30 +166,3 @@ def all_of(stream: Stream[Any]) -> list[Any]:
     return Running(lambda: list(stream)).result(
         "the stream was closed, and a consumer still waits for its end"
     )
-
-
-class Running(Generic[T]):
-    """A call in a thread of its own, so that what blocks does not block the tests."""
-
-    def __init__(self, call: Callable[[], T]) -> None:
-        self._call = call
-        self._outcome: Future[T] = Future()
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        __tracebackhide__ = True
-        try:
-            self._outcome.set_result(self._call())
-        except BaseException as error:
-            self._outcome.set_exception(error)
-
-    def ended(self, seconds: float = LIMIT) -> bool:
-        return bool(wait([self._outcome], seconds).done)
-
-    def result(self, deadlock: str) -> T:
-        __tracebackhide__ = True
-        if not self.ended():
-            pytest.fail(f"deadlock: {deadlock}", pytrace=False)
-        if error := self._outcome.exception():
-            raise error
-        return self._outcome.result()

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import gc
-import threading
 import time
 import weakref
-from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError, wait
+from concurrent.futures import InvalidStateError
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from exercise import BoundedBuffer
+from stepping import LIMIT, Running, asleep, fast_time
 
 T = TypeVar("T")
-
-LIMIT = 10.0  # seconds for what takes a moment, since the machine may be busy
 
 
 # It is a stream
 
 
 def test_the_values_come_out_in_their_order() -> None:
-    buffer: BoundedBuffer[Any] = BoundedBuffer(5)
-    sent = ["one", None, 0, "four"]
+    buffer: BoundedBuffer[Any] = BoundedBuffer(6)
+    sent = ["one", None, 0, ..., ValueError("a value")]
     send_all(buffer, sent)
     buffer.close()
     values = all_of(buffer)
@@ -42,8 +39,9 @@ def test_a_value_comes_out_before_the_next_one_is_sent() -> None:
 
 def test_a_consumer_may_come_before_the_producer() -> None:
     buffer: BoundedBuffer[str] = BoundedBuffer(1)
-    consumer = Running(lambda: list(buffer))
-    assert not consumer.ended(0.3), "nothing was sent, and the stream had an end already"
+    with fast_time(20_000):  # a second is more than five hours
+        consumer = asleep(lambda: list(buffer))
+        assert not consumer.ended(0.2), "nothing was sent for an hour, and the stream had an end"
     send_all(buffer, ["one", "two", "three"])
     buffer.close()
     values = consumer.result("the buffer was closed, and a consumer that came early still waits")
@@ -57,11 +55,12 @@ def test_a_consumer_may_come_before_the_producer() -> None:
 def test_a_full_buffer_lets_the_producer_wait(capacity: int) -> None:
     buffer: BoundedBuffer[int] = BoundedBuffer(capacity)
     send_all(buffer, list(range(capacity)))
-    producer = Running(lambda: buffer.send(capacity))
-    assert not producer.ended(1), (
-        f"a buffer of capacity {capacity} took {capacity + 1} values, and none was taken; "
-        "the last one must wait"
-    )
+    with fast_time(20_000):
+        producer = asleep(lambda: buffer.send(capacity))
+        assert not producer.ended(0.2), (
+            f"a buffer of capacity {capacity} got {capacity + 1} values, none was taken for an "
+            f"hour, and the last send() {producer.happened('')}; it must wait, without a limit"
+        )
     values = iter(buffer)
     first = Running(lambda: next(values)).result("there are values, and the consumer waits")
     assert first == 0, f"the values 0, 1, ... were sent, and {first!r} came out first"
@@ -69,6 +68,13 @@ def test_a_full_buffer_lets_the_producer_wait(capacity: int) -> None:
         f"a buffer of capacity {capacity} was full, the consumer took a value, and the producer "
         "still waits; a value is taken when the loop gets it, not when it comes for the next"
     )
+    another = asleep(lambda: buffer.send(capacity + 1))
+    assert not another.ended(0.1), (
+        f"a buffer of capacity {capacity} was full, one value was taken, and two were sent; "
+        "a value that is taken makes room for one"
+    )
+    Running(lambda: [next(values) for _ in range(capacity + 1)]).result("the consumer waits")
+    another.result("there is room, and the producer still waits")
 
 
 def test_never_more_values_than_the_capacity_are_on_their_way() -> None:
@@ -122,6 +128,20 @@ def test_what_is_taken_is_forgotten() -> None:
     )
 
 
+def test_a_loop_that_is_left_loses_nothing() -> None:
+    buffer: BoundedBuffer[str] = BoundedBuffer(5)
+    send_all(buffer, ["one", "two", "three"])
+    buffer.close()
+    first: Any = iter(buffer)
+    taken = [next(first), next(first)]
+    first.close()  # as a loop does with its generator at a `break`
+    happened = Running(lambda: list(buffer)).happened("the next loop waits for ever")
+    assert happened == "returned ['three']", (
+        f"of three values, a loop got {taken} and was left, and the next loop {happened}; "
+        "each value is taken once, when a loop gets it"
+    )
+
+
 # Time passes
 
 
@@ -156,6 +176,25 @@ def test_a_value_that_timed_out_was_not_sent() -> None:
     second = Running(lambda: next(values)).result("a value was sent, and the consumer waits")
     assert second == "two again", (
         f"a send timed out, so its value was not sent, and then {second!r} came out"
+    )
+
+
+@pytest.mark.parametrize("jumps", [-3600, 3600])
+@pytest.mark.parametrize("timeout", [-1, 0, 20])
+def test_a_timeout_is_for_the_whole_call(timeout: float, jumps: float) -> None:
+    with fast_time(factor=100, wall_clock_jumps=jumps):  # somebody sets the computer's clock
+        buffer: BoundedBuffer[int] = BoundedBuffer(100)
+        send_all(buffer, list(range(100)))
+        start = time.monotonic()
+        producer = Running(partial(buffer.send, 100, timeout))
+        happened = producer.happened(f"the buffer was full, and send(value, {timeout=}) goes on")
+        took = time.monotonic() - start
+    assert isinstance(producer.error(""), TimeoutError), (
+        f"the buffer was full, and send(value, {timeout=}) {happened}"
+    )
+    assert timeout - 0.5 < took < timeout + 200, (
+        f"the buffer was full, and send(value, {timeout=}) waited {took:.0f} seconds; the time "
+        "counts from the call, whatever somebody does to the clock: time.monotonic() never jumps"
     )
 
 
@@ -208,30 +247,3 @@ def all_of(buffer: BoundedBuffer[T]) -> list[T]:
     return Running(lambda: list(buffer)).result(
         "the buffer was closed, and the consumer still waits for its end"
     )
-
-
-class Running(Generic[T]):
-    """A call in a thread of its own, so that what blocks does not block the tests."""
-
-    def __init__(self, call: Callable[[], T]) -> None:
-        self._call = call
-        self._outcome: Future[T] = Future()
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        __tracebackhide__ = True
-        try:
-            self._outcome.set_result(self._call())
-        except BaseException as error:
-            self._outcome.set_exception(error)
-
-    def ended(self, seconds: float = LIMIT) -> bool:
-        return bool(wait([self._outcome], seconds).done)
-
-    def result(self, deadlock: str) -> T:
-        __tracebackhide__ = True
-        if not self.ended():
-            pytest.fail(f"deadlock: {deadlock}", pytrace=False)
-        if error := self._outcome.exception():
-            raise error
-        return self._outcome.result()

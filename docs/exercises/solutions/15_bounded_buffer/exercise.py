@@ -53,7 +53,8 @@ class BoundedBuffer(Generic[T]):
 
         Args:
             value: What the consumer shall get.
-            timeout: How many seconds to wait for room at most; `None` has no limit.
+            timeout: How many seconds to wait for room at most; `None` has no limit; 0 or
+                less does not wait.
 
         Raises:
             TimeoutError: The timeout passed, and the value was not sent.
