@@ -5,15 +5,15 @@ Needs `pip install '.[docs]'`, and Chromium with its driver (Debian: chromium, c
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ROOT
+from support import EXAMPLES, ROOT
 
 pytest.importorskip("selenium", reason="needs the packages of pip install '.[docs]'")
 
@@ -22,6 +22,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
+
+sys.path.insert(0, str(EXAMPLES))
+
+import foo_bar
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -124,15 +128,7 @@ def test_it_stands_on_these_pages_with_a_picture_in_its_place() -> None:
     assert "theme/timeline.css" in settings
 
 
-def makespan(
-    foo: float, free: float, dependent: float, first: str, workers: int, future: bool
-) -> float:
-    if future and workers == 2:
-        return max(foo, free) + dependent
-    return math.inf if future and first == "bar" else foo + free + dependent
-
-
-def test_it_computes_the_time_until_both_are_done(widget: Widget) -> None:
+def test_it_computes_as_the_example_does(widget: Widget) -> None:
     widget.open()
     names = ["foo", "free", "dependent", "first", "workers", "future"]
     grid: list[dict[str, Any]] = [
@@ -143,7 +139,7 @@ def test_it_computes_the_time_until_both_are_done(widget: Widget) -> None:
     script = "return arguments[0].map(settings => String(fooBarTimeline.makespan(settings)))"
     computed = widget.browser.execute_script(script, grid)
     assert [float(total.replace("Infinity", "inf")) for total in computed] == pytest.approx(
-        [makespan(**settings) for settings in grid]
+        [foo_bar.makespan(**settings) for settings in grid]
     )
 
 
