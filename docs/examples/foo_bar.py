@@ -1,15 +1,11 @@
 """Two processes, a value that one makes for the other, and a picture of who waited for whom.
 
-`foo` parses Python files and makes an index of the functions and classes in them. `bar` counts
-how often each name is called, for which it needs no index, and only then looks up the most called.
-Each takes a second or two, and both run at the same time. `bar` is even the first to start:
+`foo` parses Python files and makes an index of the functions and classes in them. `bar` counts the
+calls in these files. For most of them it needs no index; in the last third, it counts only what is
+in the index. Both run one after the other, and then at the same time:
 
     python docs/examples/foo_bar.py
     python docs/examples/foo_bar.py --first foo --connector file path/to/a/project
-
-It prints what `bar` found, when each process worked and waited, and how the whole time compares
-with the ideal: the longer of `foo` and of what `bar` does without the index, then what `bar` does
-with it, as if starting a function, passing the index on and finishing took no time.
 """
 
 import argparse
@@ -19,14 +15,14 @@ import multiprocessing
 import sys
 import tempfile
 import time
-import tokenize
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Executor, Future, InvalidStateError, ProcessPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import cycle, islice
+from math import inf
 from pathlib import Path
 from sysconfig import get_path
 from typing import Any, NamedTuple, TypeVar
@@ -51,10 +47,8 @@ Table = list[tuple[int, Definition]]
 
 
 class FooReport(NamedTuple):
-    skipped: int
     started: float  # on a clock that all processes share, as all times here
     indexed: float
-    passed: float
 
 
 class BarReport(NamedTuple):
@@ -69,19 +63,21 @@ def foo(future: ProxyFuture[Index], files: Sequence[Path]) -> FooReport:
     """Produces the index."""
     with future:  # Should this fail, bar gets the error instead of waiting for ever.
         started = time.monotonic()
-        index, skipped = index_of_definitions(files)
+        index = index_of_definitions(files)
         indexed = time.monotonic()
         future.set_result(index)
-        return FooReport(skipped, started, indexed, time.monotonic())
+        return FooReport(started, indexed)
 
 
 def bar(index: Index, files: Sequence[Path]) -> BarReport:
     """Consumes the index. What it gets is a proxy, of which it needs to know nothing."""
     started = time.monotonic()
-    calls = count_calls(files)
+    free = 2 * len(files) // 3
+    calls = count_calls(files[:free])
     counted = time.monotonic()
     resolve(index)  # The first use would wait as well. This way, the wait can be timed.
     received = time.monotonic()
+    calls += count_calls(files[free:], index)
     table = most_called(calls, index)
     return BarReport(table, started, counted, received, time.monotonic())
 
@@ -95,7 +91,7 @@ def start_both(
     def invoke_remote(function: Callable[..., T], *arguments: object) -> Future[T]:
         return next(turns).submit(function, *arguments)
 
-    future: ProxyFuture[Index] = store.future()
+    future: ProxyFuture[Index] = store.future(dict)
     if first == "bar":
         running_bar = invoke_remote(bar, future.proxy(), files)
         running_foo = invoke_remote(foo, future, files)
@@ -104,6 +100,15 @@ def start_both(
         running_bar = invoke_remote(bar, future.proxy(), files)
     running_foo.add_done_callback(partial(report_failure, future))
     return running_foo, running_bar
+
+
+def run_in_turn(
+    machines: Sequence[Executor], store: Store, files: Sequence[Path]
+) -> tuple[FooReport, BarReport]:
+    """Runs `foo`, and then `bar`, as without a proxy future."""
+    future: ProxyFuture[Index] = store.future(dict)
+    foo_report = machines[0].submit(foo, future, files).result()
+    return foo_report, machines[1].submit(bar, future.proxy(), files).result()
 
 
 def report_failure(future: ProxyFuture[Any], running: Future[Any]) -> None:
@@ -116,60 +121,74 @@ def report_failure(future: ProxyFuture[Any], running: Future[Any]) -> None:
             future.set_exception(error)
 
 
+def makespan(
+    foo: float, free: float, dependent: float, first: str, workers: int, future: bool
+) -> float:
+    """Returns how long both take, in seconds, of which `bar` has a free and a dependent part."""
+    if future and workers == 2:
+        return max(foo, free) + dependent
+    if future and first == "bar":
+        return inf  # bar waits for foo, and foo for bar's worker
+    return foo + free + dependent
+
+
 # What foo and bar compute
 
-# Not every file can be read, decoded, parsed and tokenized.
-BAD_FILE = OSError, SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError
+# Not every file can be read, decoded and parsed.
+BAD_FILE = OSError, SyntaxError, ValueError, RecursionError, MemoryError
 
 
-def index_of_definitions(files: Sequence[Path]) -> tuple[Index, int]:
-    """Returns the definitions on the top level of all files, and how many files were skipped."""
-    index, skipped = defaultdict(list), 0
+def index_of_definitions(files: Sequence[Path]) -> Index:
+    """Returns the definitions on the top level of all files that can be parsed."""
+    index = defaultdict(list)
     for file in files:
-        try:
+        with suppress(*BAD_FILE):
             for definition in list(definitions_in(file)):  # all of a file, or none
                 index[definition.name].append(definition)
-        except BAD_FILE:
-            skipped += 1
-    return dict(index), skipped
+    return dict(index)
 
 
 def definitions_in(file: Path) -> Iterator[Definition]:
-    with warnings.catch_warnings(action="ignore"):  # those about the code in the file
-        tree = ast.parse(file.read_bytes())
-    for node in tree.body:
+    for node in parse(file).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             lines = ast.unparse(node).count("\n") + 1  # comments and blank lines are gone
             yield Definition(node.name, lines, file, node.lineno)
 
 
-def count_calls(files: Sequence[Path]) -> Counter[str]:
-    """Counts the names with a parenthesis after them that are no methods and no definitions."""
+def parse(file: Path) -> ast.Module:
+    with warnings.catch_warnings(action="ignore"):  # those about the code in the file
+        return ast.parse(file.read_bytes())
+
+
+def count_calls(files: Sequence[Path], among: Container[str] | None = None) -> Counter[str]:
+    """Counts the calls of functions by their names, of all or of those that are `among` some."""
     calls: Counter[str] = Counter()
     for file in files:
-        with suppress(*BAD_FILE), file.open("rb") as source:
-            words = [token.string for token in tokenize.tokenize(source.readline)]
-            for before, name, after in zip(words, words[1:], words[2:], strict=False):
-                if after == "(" and name.isidentifier() and before not in ("def", "class", "."):
-                    calls[name] += 1
+        with suppress(*BAD_FILE):
+            for node in ast.walk(parse(file)):
+                match node:
+                    case ast.Call(ast.Name(name)) if among is None or name in among:
+                        calls[name] += 1
     return calls
 
 
 def most_called(calls: Counter[str], index: Index) -> Table:
-    """Returns the ten most called of the definitions that are the only ones of their name."""
+    """Returns the most called of the definitions that are the only ones of their name."""
     table = []
     for name, count in calls.most_common():
         if len(index.get(name, [])) == 1 and not hasattr(builtins, name):
             table.append((count, index[name][0]))
-    return table[:10]
+    return table[:5]
 
 
 # The program around them
 
 
 def main() -> None:
-    """Runs both and prints what came out."""
+    """Runs both in turn, then both at once, and prints what came out."""
     options, files = command_line()
+    print(f"foo makes an index of {len(files)} files. bar counts the calls in them, and needs")
+    print("the index for the last third. Each has a process of its own.")
     context = multiprocessing.get_context(options.start_method)
     with (
         # As if on two machines: were it one executor with two processes, the death of one of
@@ -182,17 +201,22 @@ def main() -> None:
     ):
         machines = machine, other_machine
         warm_up(machines, store)
-        started = time.monotonic()
+        in_turn = run_in_turn(machines, store, files)
         running_foo, running_bar = start_both(machines, store, files, options.first)
-        foo_report, bar_report = running_foo.result(), running_bar.result()
-        finished = time.monotonic()
+        at_once = running_foo.result(), running_bar.result()
 
-    print(f"{len(files)} files, of which {foo_report.skipped} do not parse. Most called in them:\n")
+    serial, overlapped = took(*in_turn), took(*at_once)
+    scale = max(serial, overlapped)
+    print("\nOne after the other, since bar cannot start without a value:\n")
+    print(picture(*in_turn, scale))
+    print(f"\nWith a proxy future, {options.first} starts first, and the other at once:\n")
+    print(picture(*at_once, scale))
+    print("\n=  works    .  waits    #  works with the index")
+    print(f"\nTogether it took {overlapped:.2f} s instead of {serial:.2f} s. Most called:\n")
     print("calls  of                           lines  defined in")
-    for count, definition in bar_report.table:
+    for count, definition in at_once[1].table:
         place = f"{definition.file.relative_to(options.directory)}:{definition.line}"
         print(f"{count:5}  {definition.name:<27.27}  {definition.lines:5}  {place[-38:]}")
-    print(picture(foo_report, bar_report, started, finished))
 
 
 def command_line() -> tuple[argparse.Namespace, list[Path]]:
@@ -205,7 +229,7 @@ def command_line() -> tuple[argparse.Namespace, list[Path]]:
     add("--start-method", choices=["spawn", "forkserver", "fork"], default="spawn")
     options = parser.parse_args()
     found = (path for path in options.directory.rglob("*.py") if path.is_file())
-    files = sorted(islice(found, 60))  # Reading so many takes a second or two.
+    files = sorted(islice(found, 90))  # Reading so many takes a second or two.
     if not files:
         problem = "holds no Python file" if options.directory.is_dir() else "is not a directory"
         parser.exit(2, f"{parser.prog}: {options.directory} {problem}.\n")
@@ -218,44 +242,42 @@ def connector(kind: str, scratch: str) -> DeferrableConnector[Any]:
 
 def warm_up(machines: Sequence[Executor], store: Store) -> None:
     """Has each machine start its process, import the modules and open the store."""
-    future: ProxyFuture[str] = store.future()
+    future: ProxyFuture[str] = store.future(str)
     future.set_result("warm")
     for running in [machine.submit(resolve, future.proxy()) for machine in machines]:
         running.result()
 
 
-def picture(foo: FooReport, bar: BarReport, started: float, finished: float) -> str:
-    """Draws the time from left to right, one line for each process, and sums it up."""
-    took = finished - started
+def took(foo: FooReport, bar: BarReport) -> float:
+    return max(foo.indexed, bar.finished) - min(foo.started, bar.started)
 
-    def line(*activities: tuple[str, float, float]) -> str:
+
+def picture(foo: FooReport, bar: BarReport, scale: float) -> str:
+    """Draws the time from left to right, a lane for each process, and the index on its way."""
+    began = min(foo.started, bar.started)
+
+    def column(moment: float) -> int:
+        return int((moment - began) / scale * 62)
+
+    def lane(*activities: tuple[str, float, float]) -> str:
         drawn = ""
         for mark, begin, end in activities:
-            first, last = (int((moment - started) / took * 70) for moment in (begin, end))
-            drawn = drawn.ljust(first)[:first] + mark * (last - first + 1)
+            drawn = drawn.ljust(column(begin)) + mark * (column(end) - column(begin))
         return drawn
 
-    foo_worked, bar_worked = foo.indexed - foo.started, bar.counted - bar.started
-    waited, joined = bar.received - bar.counted, bar.finished - bar.received
-    apart, ideal = foo_worked + bar_worked + joined, max(foo_worked, bar_worked) + joined
-    foo_line = line(("=", foo.started, foo.indexed), (">", foo.indexed, foo.passed))
-    bar_line = line(
-        ("=", bar.started, bar.counted),
-        (".", bar.counted, bar.received),
-        ("#", bar.received, bar.finished),
+    try:
+        dot, line = "●", "↓"
+        (dot + line).encode(sys.stdout.encoding or "ascii")
+    except UnicodeError:
+        dot, line = "o", "v"
+    free, waited = ("=", bar.started, bar.counted), (".", bar.counted, bar.received)
+    return "\n".join(
+        [
+            f"foo  {lane(('=', foo.started, foo.indexed))}{dot}",
+            " " * (5 + column(bar.received)) + line,
+            f"bar  {lane(free, waited, ('#', bar.received, bar.finished))}  {took(foo, bar):.2f} s",
+        ]
     )
-    return f"""
-     0 {took:68.2f} s
-foo  {foo_line}
-bar  {bar_line}
-
-=  works               foo {foo_worked:.2f} s, bar {bar_worked:.2f} s
->  passes the index    {bar.received - max(foo.indexed, bar.counted):.3f} s
-.  waits for it        {waited:.2f} s
-#  works with it       {joined:.2f} s
-
-One after the other, that takes {apart:.2f} s. Together it took {took:.2f} s,
-{took / ideal:.2f} times the ideal, {ideal:.2f} s."""
 
 
 if __name__ == "__main__":

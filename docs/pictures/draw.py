@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -27,54 +26,33 @@ from timeline import Panels, Span, interleaving, timeline
 
 import foo_bar
 from connectors import ManagerConnector
-from proxyfuture import ProxyFuture, Store, resolve
+from proxyfuture import Store
 
 
 def draw_foo_bar() -> Panels:
     """Runs the functions of the example one after the other, then both at once."""
     with _machines() as (machines, store, files):
-        future: ProxyFuture[foo_bar.Index] = store.future()
-        produced = machines[0].submit(foo_bar.foo, future, files).result()
-        # Only now: without a proxy future, the client cannot pass on what is not there.
-        consumed = machines[1].submit(foo_bar.bar, future.proxy(), files).result()
+        in_turn = foo_bar.run_in_turn(machines, store, files)
         foo, bar = foo_bar.start_both(machines, store, files, first="bar")
         return {
-            "One after the other: bar starts after foo": _spans(produced, consumed),
-            "With a proxy future: both start at once": _spans(foo.result(), bar.result()),
+            "One after the other": _spans(*in_turn),
+            "With a proxy future": _spans(foo.result(), bar.result()),
         }
 
 
 def draw_idea() -> Panels:
-    """Runs a consumer that needs the value half-way, with `foo` as its producer."""
+    """Runs a consumer that starts first, with its producer."""
     with _machines() as (machines, store, files):
-        future: ProxyFuture[foo_bar.Index] = store.future()
-        consumer = machines[0].submit(consume, future.proxy(), files)
-        producer = machines[1].submit(foo_bar.foo, future, files)
-        spans = _spans(producer.result(), consumer.result())
-        names = {"foo": "producer", "bar": "consumer"}
-        by_role = [
-            span._replace(who=names[span.who], giver=names.get(span.giver, "")) for span in spans
-        ]
-        return {"": sorted(by_role, key=lambda span: span.who)}
-
-
-def consume(index: foo_bar.Index, files: Sequence[Path]) -> foo_bar.BarReport:
-    """Counts the calls in some files, and those of the functions in the index in the others."""
-    some = len(files) // 3
-    started = time.monotonic()
-    calls = foo_bar.count_calls(files[:some])
-    counted = time.monotonic()
-    resolve(index)
-    received = time.monotonic()
-    calls += foo_bar.count_calls(files[some:])
-    table = foo_bar.most_called(calls, index)
-    return foo_bar.BarReport(table, started, counted, received, time.monotonic())
+        foo, bar = foo_bar.start_both(machines, store, files, first="bar")
+        names = {"foo": "producer", "bar": "consumer", "": ""}
+        spans = _spans(foo.result(), bar.result())
+        return {"": [span._replace(who=names[span.who], giver=names[span.giver]) for span in spans]}
 
 
 @contextmanager
 def _machines() -> Iterator[tuple[list[ProcessPoolExecutor], Store, list[Path]]]:
     """Lends two processes that have started, a store that they share, and files to read."""
-    files = sorted(islice(Path(get_path("stdlib")).rglob("*.py"), 60))
+    files = sorted(islice(Path(get_path("stdlib")).rglob("*.py"), 90))
     context = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(1, context) as machine,
@@ -90,7 +68,7 @@ def _spans(foo: foo_bar.FooReport, bar: foo_bar.BarReport) -> list[Span]:
     start = min(foo.started, bar.started)
     spans = [
         Span("foo", "working", foo.started, foo.indexed),
-        Span("foo", "passing", foo.indexed, foo.passed),
+        Span("foo", "passing", foo.indexed, foo.indexed),
         Span("bar", "working", bar.started, bar.counted),
         Span("bar", "waiting", bar.counted, bar.received),
         Span("bar", "receives", min(foo.indexed, bar.received), bar.received, "foo"),
