@@ -13,6 +13,8 @@ MODULES = [Path(connectors.__file__), Path(proxyfuture.__file__)]
 
 MOST_LINES, MOST_CODE = 1_600, 1_000
 
+IN_ONE_PAGE = MODULES[0].parent / "docs" / "examples" / "in_one_page.py"
+
 
 def count_lines(source: str) -> tuple[int, int]:
     """Returns how many lines there are, and how many of them are code.
@@ -39,6 +41,12 @@ def test_the_two_modules_can_be_read_in_one_sitting() -> None:
     print(f"{lines} lines, {code} of them code")
     assert lines <= MOST_LINES
     assert code <= MOST_CODE
+
+
+def test_the_whole_idea_fits_on_one_page_that_a_lecturer_can_project() -> None:
+    lines = IN_ONE_PAGE.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 80
+    assert max(map(len, lines)) <= 88
 
 
 def test_they_need_nothing_but_the_standard_library_and_none_of_its_system_interfaces() -> None:
