@@ -23,8 +23,7 @@ import hooks
 
 import connectors
 import proxyfuture
-from connectors import FileConnector
-from proxyfuture import Proxy, Store
+from proxyfuture import Proxy
 
 DOCS = ROOT / "docs"
 LINKS = DOCS / "links.md"
@@ -60,16 +59,25 @@ def test_the_readme_has_one_command_for_the_main_job_and_one_for_the_tests() -> 
     assert [len(command.splitlines()) for command in listings("README.md", "sh")] == [1, 1]
 
 
-def test_values_outlive_their_program_in_a_directory_that_was_made_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_value_outlives_its_program_as_the_page_shows(tmp_path: Path) -> None:
+    shown = (EXAMPLES / "leave_and_find.txt").read_text()
+    for command, output in re.findall(r"^\$ python3 (.*)\n((?:[^$].*\n)*)", shown, re.M):
+        program = run(ROOT / command, cwd=tmp_path)
+        assert (program.stdout, program.stderr) == (output, "")
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_a_value_in_a_new_directory_outlives_its_program_only_without_a_close(
+    is_closed: bool, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    program = "import os\nfrom connectors import *\nfrom proxyfuture import *\n"
-    [listing] = listings("docs/connectors.md")
-    names: dict[str, object] = {}
-    exec(program + listing, names)
-    with Store("later", FileConnector("values")) as store:
-        assert store.get(names["key"]) == "a value"
+    text = re.sub(r"os\.makedirs\(.*", "", (EXAMPLES / "leave_value.py").read_text())
+    if not is_closed:
+        text = text.replace("with Store(", "if store := Store(").replace(" as store:", ":")
+    (tmp_path / "leave_value.py").write_text(text)
+    assert not run("leave_value.py", cwd=tmp_path, PYTHONPATH=str(ROOT)).stderr
+    program = run(EXAMPLES / "find_value.py", cwd=tmp_path)
+    assert ("ProxyResolveError" in program.stderr) == is_closed
+    assert ("Rain" in program.stdout) == (not is_closed)
 
 
 def test_the_page_shows_what_a_program_that_stands_still_logs() -> None:
@@ -86,7 +94,8 @@ def test_the_page_shows_what_a_program_that_stands_still_logs() -> None:
 @each_page
 def test_every_file_that_a_page_names_is_there_with_the_part_that_it_shows(page: str) -> None:
     for name in re.findall(r"\]\(([^):#]+)[^):]*\)", PAGES[page]):
-        assert (ROOT / page).parent.joinpath(name).exists()
+        offered = name in (*hooks.DOWNLOADS, "proxyfuture.zip")  # by the built pages
+        assert offered or (ROOT / page).parent.joinpath(name).exists()
     for name, part in re.findall(r'--8<-- "([^:"]+):?([^"]*)"', PAGES[page]):
         text = (ROOT / name).read_text()
         if part.isdecimal():
@@ -113,7 +122,9 @@ def test_what_is_copied_from_the_walkthrough_runs_beside_the_two_modules(tmp_pat
 
 
 def test_the_page_shows_all_of_the_connector_for_sqlite_in_its_order() -> None:
-    shown = re.findall(r'sqlite_connector\.py:SqliteConnector\.(\w+)"', PAGES["docs/connectors.md"])
+    shown = re.findall(
+        r'sqlite_connector\.py:SqliteConnector\.(\w+)"', PAGES["docs/write_your_own.md"]
+    )
     source = hooks.source_of(EXAMPLES / "sqlite_connector.py", "SqliteConnector")
     assert source is not None
     [body] = [node.body for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
