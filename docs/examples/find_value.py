@@ -10,5 +10,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of
 
 import pickle
 
-report = pickle.loads(Path("report.pickle").read_bytes())
+with open("report.pickle", "rb") as file:
+    report = pickle.load(file)
 print("The report has", len(report), "days:", ", ".join(report))

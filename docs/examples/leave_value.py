@@ -18,5 +18,6 @@ os.makedirs("values", mode=0o700, exist_ok=True)  # so the store is not the one 
 
 with Store("lasting", FileConnector("values")) as store:
     report = store.proxy(["Rain", "Sun", "Rain"])
-    Path("report.pickle").write_bytes(pickle.dumps(report))
+    with open("report.pickle", "wb") as file:
+        pickle.dump(report, file)
 print("The report is left, and the store is closed.")
