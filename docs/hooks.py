@@ -48,7 +48,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         markdown = as_exercise_page(markdown, page.file.src_uri)
     clone = f"```sh\ngit clone {config.repo_url}\n```" if config.repo_url else ""
     markdown = markdown.replace("<!-- clone -->", clone)
-    return with_notes(with_sources(with_links_to_exercises(markdown)))
+    return with_notes(with_sources(markdown))
 
 
 def as_exercise_page(markdown: str, name: str) -> str:
@@ -56,13 +56,6 @@ def as_exercise_page(markdown: str, name: str) -> str:
     starter = f'```python title="exercise.py"\n--8<-- "docs/{Path(name).parent}/exercise.py"\n```'
     markdown = markdown.replace("<details>", "<details markdown>")
     return f"{markdown}\n## The starter\n\n{starter}\n"
-
-
-def with_links_to_exercises(markdown: str) -> str:
-    """Makes links of the names of folders in the track."""
-    return re.sub(
-        r"^\| `(\d\d_\w+)` \|", r"| [`\1`](exercises/\1/README.md) |", markdown, flags=re.M
-    )
 
 
 def with_sources(markdown: str) -> str:
@@ -145,6 +138,9 @@ def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
         labels = itertools.cycle(heads)
         return re.sub("<td", lambda _: f'<td data-label="{next(labels)}"', table[0])
 
+    if page.file.src_uri == "exercises.md":  # where the track names their folders
+        link = r'<td><a href="exercises/\1/index.html"><code>\1</code></a>'
+        html = re.sub(r"<td><code>(\d\d_\w+)</code>", link, html)
     if page.file.src_uri == "security.md":  # where each statement has a test, as its tooltip
         html = re.sub(r"<code>(test_\w+)</code>", r'<abbr title="\1">tested</abbr>', html)
     return re.sub(r"<table>.*?</table>", labelled, html, flags=re.DOTALL)

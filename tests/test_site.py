@@ -5,6 +5,7 @@ Needs `pip install '.[docs]'`, and Chromium with its driver (Debian: chromium, c
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from inspect import isclass, isfunction
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from zipfile import ZipFile
 
 import pytest
 
@@ -32,6 +34,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 ROOT = Path(__file__).parents[1]
 PAGES = re.findall(r": (\S+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+EXERCISES = sorted((ROOT / "docs" / "exercises").glob("[0-9]*/README.md"))
+PAGES += [str(page.relative_to(ROOT / "docs").with_suffix("")) for page in EXERCISES]
 WITH_PICTURES = [  # but for those in whose place there is a timeline to play with
     name
     for name in PAGES
@@ -108,22 +112,37 @@ def test_every_link_within_the_site_leads_somewhere(site: Path, name: str) -> No
             continue
         target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
         assert target.is_file(), link
-        # The two are the scheme in which the theme shows a picture.
-        if parts.fragment not in ("", "only-light", "only-dark"):
+        if parts.fragment:
             assert unquote(parts.fragment) in page_of(target).anchors, link
 
 
-@each_page
-def test_a_page_leads_to_its_source_in_the_clone(site: Path, name: str) -> None:
-    file = built_page(site, name)
-    [link] = page_of(file).edit_links
-    assert (file.parent / link).resolve() == ROOT / "docs" / f"{name}.md"
+def test_without_an_address_of_the_project_no_page_has_a_pencil(site: Path) -> None:
+    assert [name for name in PAGES if page_of(built_page(site, name)).edit_links] == []
 
 
-def test_a_page_leads_to_where_it_can_be_edited_if_that_is_known(tmp_path: Path) -> None:
-    build(tmp_path / "site", EDIT_URI="https://example.org/project/edit/main/docs/")
+def test_with_an_address_a_page_leads_to_where_it_can_be_edited_and_cloned(tmp_path: Path) -> None:
+    build(tmp_path / "site", REPO_URL="https://example.org/project")
     [link] = page_of(tmp_path / "site" / "reference" / "connectors.html").edit_links
     assert link == "https://example.org/project/edit/main/docs/reference/connectors.md"
+    text = (tmp_path / "site" / "copy_it.html").read_text()
+    assert "git clone https://example.org/project" in re.sub("<.*?>", "", text)
+
+
+def test_the_site_offers_the_modules_and_all_of_the_project(site: Path) -> None:
+    for name in "proxyfuture.py", "connectors.py", "LICENSE":
+        assert (site / name).read_bytes() == (ROOT / name).read_bytes()
+    with ZipFile(site / "proxyfuture.zip") as whole:
+        assert "proxyfuture/docs/exercises/check.py" in whole.namelist()
+
+
+def test_a_page_of_an_exercise_has_its_starter_and_is_linked_from_the_track(site: Path) -> None:
+    track = page_of(site / "exercises.html").links
+    for page in EXERCISES:
+        name = page.parent.name
+        assert f"exercises/{name}/index.html" in track
+        text = html.unescape((site / "exercises" / name / "index.html").read_text())
+        starter = (page.parent / "exercise.py").read_text().splitlines()
+        assert starter[0] in re.sub("<.*?>", "", text)
 
 
 @each_module
@@ -194,19 +213,33 @@ def log(browser: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:
 # The page hides what sticks out of the screen, but it is measured.
 WIDTH = "return Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)"
 
+# What is folded is opened first, since it shall not be cut either.
+TOO_WIDE = """
+document.querySelectorAll('article details').forEach(folded => folded.open = true);
+const wide = [...document.querySelectorAll(arguments[0])].filter(
+    part => part.scrollWidth > part.clientWidth + 1);
+return wide.map(part => part.textContent.trim().slice(0, 80));
+"""
+SCHEME = "return document.body.dataset.mdColorScheme"
+
 
 @each_page
-def test_a_page_fits_on_a_phone_and_requests_nothing_but_files_of_its_folder(
+def test_a_page_is_whole_at_both_widths_in_both_schemes_and_requests_only_files_of_its_folder(
     browser: webdriver.Chrome, site: Path, name: str
 ) -> None:
     file = built_page(site, name)
-    open_page(browser, file, width=390)
-    source = (ROOT / "docs" / f"{name}.md").read_text()
-    [title, *_] = re.findall(r"^# (.*)", source, re.MULTILINE)
-    heading = browser.find_element(By.CSS_SELECTOR, "article h1")
-    assert heading.is_displayed()
-    assert title.replace("`", "") in heading.text
-    assert browser.execute_script(WIDTH) <= 390
+    for width in 390, 1280:
+        open_page(browser, file, width)
+        seen = set()
+        for _ in range(2):
+            seen.add(browser.execute_script(SCHEME))
+            assert browser.find_element(By.CSS_SELECTOR, "article h1").is_displayed()
+            assert browser.execute_script(WIDTH) <= width
+            # On a phone, a listing may be pushed aside.
+            parts = ".md-typeset__table, pre > code" if width == 1280 else ".md-typeset__table"
+            assert browser.execute_script(TOO_WIDE, parts) == []
+            toggle_scheme(browser)
+        assert seen == {"default", "slate"}
     assert [entry for entry in log(browser, "browser") if entry["level"] != "INFO"] == []
 
     events = [json.loads(entry["message"])["message"] for entry in log(browser, "performance")]
@@ -220,8 +253,16 @@ def test_a_page_fits_on_a_phone_and_requests_nothing_but_files_of_its_folder(
     assert [url for url in requests if not url.startswith(inside)] == []
 
 
+def toggle_scheme(browser: webdriver.Chrome) -> None:
+    before = browser.execute_script(SCHEME)
+    labels = browser.find_elements(By.CSS_SELECTOR, "[data-md-component=palette] label")
+    [toggle] = [label for label in labels if label.is_displayed()]
+    toggle.click()
+    wait_for(browser, f"{SCHEME} != '{before}'")
+
+
 CUT = """
-return [...document.querySelectorAll('.timeline')].flatMap(picture => {
+return [...document.querySelectorAll('.timeline, .chart')].flatMap(picture => {
     const frame = picture.getBoundingClientRect();
     return [...picture.querySelectorAll('text')].filter(text => {
         const own = text.getBoundingClientRect();
@@ -238,9 +279,9 @@ def test_every_text_in_a_picture_is_seen_and_another_stands_in_its_place(
     browser: webdriver.Chrome, site: Path, name: str, width: int
 ) -> None:
     open_page(browser, built_page(site, name), width)
-    assert browser.find_elements(By.CSS_SELECTOR, ".timeline text")
+    assert browser.find_elements(By.CSS_SELECTOR, ":is(.timeline, .chart) text")
     assert browser.execute_script(CUT) == []
-    for picture in browser.find_elements(By.CSS_SELECTOR, ".timeline"):
+    for picture in browser.find_elements(By.CSS_SELECTOR, "svg:is(.timeline, .chart)"):
         assert picture.get_attribute("role") == "img"
         assert len(picture.get_attribute("aria-label") or "") >= 20
 
@@ -288,15 +329,9 @@ def test_the_toggle_changes_the_colors_of_the_page_and_its_picture(
     browser: webdriver.Chrome, site: Path
 ) -> None:
     open_page(browser, site / "walkthrough.html")
-    scheme = "return document.body.dataset.mdColorScheme"
-    before, (light, ink, drawn) = browser.execute_script(scheme), browser.execute_script(COLORS)
+    light, ink, drawn = browser.execute_script(COLORS)
     assert ink == drawn
-
-    labels = browser.find_elements(By.CSS_SELECTOR, "[data-md-component=palette] label")
-    [toggle] = [label for label in labels if label.is_displayed()]
-    toggle.click()
-    wait_for(browser, f"{scheme} != '{before}'")
-
+    toggle_scheme(browser)
     dark, ink_now, drawn_now = browser.execute_script(COLORS)
     assert dark != light
     assert ink_now == drawn_now != ink
@@ -309,5 +344,9 @@ def test_a_listing_is_copied_with_one_click(browser: webdriver.Chrome, site: Pat
         "window.copied = []; document.execCommand = () => copied.push(`${getSelection()}`"
         "|| document.activeElement.value);"
     )
-    browser.find_element(By.CSS_SELECTOR, "button[data-clipboard-target]").click()
-    assert "future.proxy()" in wait_for(browser, "return copied[0]")
+    for listing in ".language-python", ".language-console":
+        browser.find_element(By.CSS_SELECTOR, f"{listing} [data-clipboard-target]").click()
+    wait_for(browser, "return copied.length == 2")
+    program, command = browser.execute_script("return copied")
+    assert "future.proxy()" in program
+    assert command.strip() == "python3 docs/examples/starts_first.py"  # without what it prints

@@ -127,7 +127,7 @@ INTERLEAVINGS: dict[str, tuple[dict[str, dict[int, str]], int, str]] = {
             "bar": {2: "waits for foo", 5: "waits for ever"},
         },
         4,
-        "nobody is left to set anything.",
+        "nobody is left to set it.",
     ),
 }
 
