@@ -102,11 +102,6 @@ def test_a_picture_of_an_exercise_is_what_the_script_draws(name: str) -> None:
     assert timeline.interleaving(*draw.INTERLEAVINGS[name]) == picture
 
 
-def test_the_picture_of_the_five_steps_is_what_the_script_draws() -> None:
-    picture = (PICTURES / "five_steps.svg").read_text()
-    assert timeline.interleaving(draw.FIVE_STEPS, value=(4, 5)) == picture
-
-
 # The patterns are run in test_patterns.py.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in draw.DRAWN if name not in PATTERNS])

@@ -85,13 +85,6 @@ DRAWN: dict[str, Callable[[], Panels]] = {
 }
 
 
-# A value's journey, for the page How it works.
-FIVE_STEPS: dict[str, dict[int, str]] = {
-    "client": {1: "store.future()", 2: "future.proxy()"},
-    "producer": {3: "a future", 4: "set_result()"},
-    "consumer": {3: "a proxy", 5: "first use"},
-}
-
 EXERCISES = Path(__file__).parents[1] / "exercises"
 
 # What goes wrong where threads meet, for the exercises: the steps in their order, the fatal one,
@@ -151,13 +144,10 @@ def best(runs: Iterable[Panels]) -> Panels:
 
 
 def main() -> None:
-    for name in sys.argv[1:] or [*DRAWN, *INTERLEAVINGS, "five_steps"]:
+    for name in sys.argv[1:] or [*DRAWN, *INTERLEAVINGS]:
         if name in DRAWN:
             run = best(DRAWN[name]() for _ in range(RUNS))
             (Path(__file__).parent / f"{name}.svg").write_text(timeline(run))
-        elif name == "five_steps":
-            picture = interleaving(FIVE_STEPS, value=(4, 5))
-            (Path(__file__).parent / "five_steps.svg").write_text(picture)
         else:
             (EXERCISES / name / "picture.svg").write_text(interleaving(*INTERLEAVINGS[name]))
 
