@@ -61,7 +61,9 @@ def test_the_readme_has_one_command_for_the_main_job_and_one_for_the_tests() -> 
 
 def test_a_value_outlives_its_program_as_the_page_shows(tmp_path: Path) -> None:
     shown = (EXAMPLES / "leave_and_find.txt").read_text()
-    for command, output in re.findall(r"^\$ python3 (.*)\n((?:[^$].*\n)*)", shown, re.M):
+    programs = re.findall(r"^\$ python3 (.*)\n((?:[^$].*\n)*)", shown, re.M)
+    assert len(programs) == 2
+    for command, output in programs:
         program = run(ROOT / command, cwd=tmp_path)
         assert (program.stdout, program.stderr) == (output, "")
 
