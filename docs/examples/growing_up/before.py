@@ -20,7 +20,7 @@ def main() -> None:
         Store("growing-up", FileConnector("values")) as store,
         ProcessPoolExecutor(2) as executor,
     ):
-        future: ProxyFuture[list[int]] = store.future()
+        future: ProxyFuture[list[int]] = store.future(list)
         running_bar = executor.submit(bar, future.proxy(timeout=60))
         running_foo = executor.submit(foo, future)
         running_foo.result()

@@ -45,9 +45,9 @@ def main() -> None:
         ProcessPoolExecutor(max_workers=3) as executor,
         Store("chain", ManagerConnector()) as store,
     ):
-        text: ProxyFuture[str] = store.future()
-        words: ProxyFuture[list[str]] = store.future()
-        counts: ProxyFuture[Counter[str]] = store.future()
+        text: ProxyFuture[str] = store.future(str)
+        words: ProxyFuture[list[str]] = store.future(list)
+        counts: ProxyFuture[Counter[str]] = store.future(Counter)
         executor.submit(read, text)
         executor.submit(split, text.proxy(), words)
         executor.submit(count, words.proxy(), counts)

@@ -39,8 +39,8 @@ def main() -> None:
             def stored() -> str:
                 return f"{len(os.listdir(directory))} stored"
 
-            kept: ProxyFuture[bytes] = store.future()
-            once: ProxyFuture[bytes] = store.future()
+            kept: ProxyFuture[bytes] = store.future(bytes)
+            once: ProxyFuture[bytes] = store.future(bytes)
             for future in kept, once:
                 executor.submit(produce, future).result()
             print("both set:", stored())

@@ -47,9 +47,9 @@ def main() -> None:
         ProcessPoolExecutor(max_workers=4) as executor,
         Store("diamond", ManagerConnector()) as store,
     ):
-        numbers: ProxyFuture[list[int]] = store.future()
-        centre: ProxyFuture[float] = store.future()
-        width: ProxyFuture[int] = store.future()
+        numbers: ProxyFuture[list[int]] = store.future(list)
+        centre: ProxyFuture[float] = store.future(float)
+        width: ProxyFuture[int] = store.future(int)
         executor.submit(load, numbers)
         executor.submit(average, numbers.proxy(), centre)
         executor.submit(extent, numbers.proxy(), width)

@@ -55,7 +55,7 @@ def main() -> None:
     with Store("failures", ManagerConnector()) as store:
         for producer in fails, forgets, dies:
             with ProcessPoolExecutor(max_workers=1) as executor:
-                future: ProxyFuture[str] = store.future()
+                future: ProxyFuture[str] = store.future(str)
                 running = executor.submit(producer, future)
                 running.add_done_callback(partial(report_failure, future))
                 print(f"{producer.__name__}: {consume(future.proxy())}")

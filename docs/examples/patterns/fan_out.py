@@ -36,7 +36,7 @@ def main() -> None:
         ProcessPoolExecutor(max_workers=4) as executor,
         Store("fan-out", ManagerConnector()) as store,
     ):
-        future: ProxyFuture[list[int]] = store.future()
+        future: ProxyFuture[list[int]] = store.future(list)
         proxy = future.proxy()
         names = "mean", "median", "mode"
         running = [executor.submit(describe, name, proxy) for name in names]

@@ -42,7 +42,7 @@ def main() -> None:
         ProcessPoolExecutor(max_workers=1) as executor,
         Store("timeouts", ManagerConnector()) as store,
     ):
-        future: ProxyFuture[str] = store.future()
+        future: ProxyFuture[str] = store.future(str)
         page = future.proxy(timeout=0.3)  # seconds
         try:
             print(page.upper())

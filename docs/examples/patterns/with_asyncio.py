@@ -39,13 +39,13 @@ async def main() -> None:
         ProcessPoolExecutor(max_workers=1) as executor,
         Store("with-asyncio", ManagerConnector()) as store,
     ):
-        future: ProxyFuture[int] = store.future()
-        other: ProxyFuture[int] = store.future()
+        future: ProxyFuture[int] = store.future(int)
+        other: ProxyFuture[int] = store.future(int)
         executor.submit(produce, future)
         total, _ = await asyncio.gather(consume(future, other), produce_here(other))
         print(total)
 
-        nobody_sets: ProxyFuture[int] = store.future()
+        nobody_sets: ProxyFuture[int] = store.future(int)
         try:
             async with asyncio.timeout(0.2):
                 await nobody_sets
