@@ -279,7 +279,7 @@ def _axis(total: float, y: int) -> list[str]:
 
 def _legend(y: int) -> list[str]:
     parts, x = [], 1
-    for kind, width in (("working", 44), ("using", 98), ("waiting", 44)):
+    for kind, width in (("working", 44), ("using", 106), ("waiting", 44)):
         parts.append(f'<rect class="{kind}" x="{x}" y="{y - 10}" width="16" height="10" rx="2"/>')
         parts.append(f'<text x="{x + 22}" y="{y}">{VERBS[kind]}</text>')
         x += 22 + width
