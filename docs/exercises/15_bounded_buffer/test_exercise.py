@@ -59,7 +59,8 @@ def test_a_full_buffer_lets_the_producer_wait(capacity: int) -> None:
         producer = asleep(lambda: buffer.send(capacity))
         assert not producer.ended(0.2), (
             f"a buffer of capacity {capacity} got {capacity + 1} values, none was taken for an "
-            f"hour, and the last send() {producer.happened('')}; the last one must wait, without a limit"
+            f"hour, and the last send() {producer.happened('')}; "
+            "the last one must wait, without a limit"
         )
     values = iter(buffer)
     first = Running(lambda: next(values)).result("there are values, and the consumer waits")
