@@ -112,19 +112,13 @@ def timeline(panels: Panels) -> str:
     )
 
 
-def interleaving(
-    lanes: Mapping[str, Mapping[int, str]],
-    fatal: int = 0,
-    says: str = "",
-    value: tuple[int, int] | None = None,
-) -> str:
+def interleaving(lanes: Mapping[str, Mapping[int, str]], fatal: int, says: str) -> str:
     """Returns the picture of steps that threads take in turn, with the fatal one marked.
 
     Args:
         lanes: For each thread, its steps by their place in the whole order, from 1.
-        fatal: After which step it has happened, if anything has.
+        fatal: After which step it has happened.
         says: What has happened.
-        value: The steps that pass a value on and receive it.
     """
     last = max(number for steps in lanes.values() for number in steps)
     parts = []
@@ -144,30 +138,12 @@ def interleaving(
             text = f'<text x="{left + 4:g}%" y="{y + 11}">{number}. {escape(step)}</text>'
             parts += [f'<rect class="{kind}" {place}/>', text]
             told.append((number, f"{number}. {lane} {step}."))
-    words = " ".join(text for _, text in sorted(told))
-    bottom = STEP * (last + 1)
-    if fatal:
-        y = STEP * fatal + STEP - 11
-        ends = f'x1="0" x2="100%" y1="{y}" y2="{y}"'
-        parts.append(f'<line class="fatal" {ends} stroke-dasharray="6 4"/>')
-        words += f" From step {fatal} on, {says}"
-        bottom += 18
-        parts.append(
-            f'<text class="fatal" x="1%" y="{bottom}">From step {fatal} on, {escape(says)}</text>'
-        )
-    if value:
-        (x1, y1), (x2, y2) = [
-            (column * width + 1, STEP * number + 6)
-            for number in value
-            for column, steps in enumerate(lanes.values())
-            if number in steps
-        ]
-        parts.append(f'<line class="arrow" x1="{x1:g}%" y1="{y1}" x2="{x2 - 2:g}%" y2="{y2}"/>')
-        parts.append(f'<circle class="value" cx="{x1:g}%" cy="{y1}" r="6"/>')
-        parts.append(
-            f'<svg x="{x2 - 2:g}%" y="{y2}" overflow="visible">'
-            '<path class="value" d="M0 -6 L0 6 L9 0 Z"/></svg>'
-        )
+    y = STEP * fatal + STEP - 11
+    parts.append(f'<line class="fatal" x2="100%" y1="{y}" y2="{y}" stroke-dasharray="6 4"/>')
+    bottom = STEP * (last + 1) + 18
+    warning = f"From step {fatal} on, {says}"
+    parts.append(f'<text class="fatal" x="1%" y="{bottom}">{escape(warning)}</text>')
+    words = " ".join([*(text for _, text in sorted(told)), warning])
     return _drawn(parts, bottom + 12, {"lanes": lanes, "fatal": fatal, "says": says}, words)
 
 
