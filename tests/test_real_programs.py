@@ -34,7 +34,11 @@ redis_url = redis_server.redis_url
 
 NAMES = {"np": "numpy", "pd": "pandas", "pl": "polars", "pa": "pyarrow", "pc": "pyarrow.compute"}
 NAMES |= {"nx": "networkx", "plt": "matplotlib.pyplot"}
-PARTS = {"celery": "celery.utils.saferepr", "matplotlib": "matplotlib.colors"}
+PARTS = {
+    "celery": "celery.utils.saferepr",
+    "sentry_sdk": "sentry_sdk.serializer",
+    "matplotlib": "matplotlib.colors",
+}
 PARTS |= {"PIL": "PIL.ImageOps"} | NAMES
 FROM = {"Ridge": "sklearn.linear_model", "jsonable_encoder": "fastapi.encoders"}
 FROM |= {"Any": "typing", "Path": "pathlib", "Point": "limits"}
@@ -116,7 +120,7 @@ def test_interrupting_the_kernel_ends_a_wait_and_the_proxy_can_be_used_later() -
 
 LOOKS = re.findall(r"^\| `(.+)` \| (.*?) ?\| (.*?) ?\| (.*?) ?\|$", PAGE, re.MULTILINE)
 LOOKS = [look for look in LOOKS if set(look[1:]) <= {"waits", "text waits", ""}]
-assert len(LOOKS) == 7
+assert len(LOOKS) == 8
 
 OTHER_TYPES = {"waits": (str, dict, list), "text waits": (str,), "": (str, dict, list)}
 
@@ -148,6 +152,21 @@ def test_a_look_at_a_proxy_waits_or_does_not_as_the_page_says(
     assert waits(MyData) == bool(own)
     assert all(waits(kind) == bool(others) for kind in OTHER_TYPES[others])
     assert waits(None) == bool(untyped)
+
+
+def test_a_debugger_waits_for_the_proxies_among_the_variables_that_it_shows() -> None:
+    pytest.importorskip("debugpy", reason="needs debugpy")
+    program = (
+        "import debugpy, pathlib, sys\n"
+        "sys.path.append(str(pathlib.Path(debugpy.__file__).parent / '_vendored' / 'pydevd'))\n"
+        "from _pydevd_bundle.pydevd_xml import get_variable_details\n"
+        "from proxyfuture import Proxy, is_resolved\n"
+        "proxy, in_a_list = Proxy(list, list), Proxy(list, list)\n"
+        "get_variable_details(proxy), get_variable_details([in_a_list])\n"
+        "print(is_resolved(proxy), is_resolved(in_a_list))\n"
+    )
+    shown = run("-W", "ignore", "-c", program)
+    assert shown.stdout == "True False\n", shown.stderr
 
 
 # Servers, queues and pools
