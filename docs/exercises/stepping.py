@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -153,10 +153,14 @@ class Stepping(Running[T]):
     def settle(self) -> bool:
         """Waits until the thread stands, sleeps or has ended. Tells whether it stands."""
         seen, quiet, end = 0, 0, _monotonic() + 1
-        while not (self.stands or self._sleeps or self._is_over or _monotonic() > end):
+        while not (self.stands or self._sleeps or self._is_over):
+            if self._lines and _monotonic() > end:  # it polls
+                break
             try:
                 self._news.get(timeout=0.01)
             except queue.Empty:  # it may sleep on something else than a lock, a socket for instance
+                if _monotonic() > end + LIMIT:
+                    break
                 quiet = quiet + 1 if self._lines and self.steps == seen else 0
                 seen = self.steps
                 if quiet == 10:
@@ -439,6 +443,34 @@ def entries(thing: object) -> int:
         return 0
     inner = list(thing.values()) if isinstance(thing, Mapping) else list(thing)
     return len(inner) + sum(entries(each) for each in inner)
+
+
+# Tests that are tested themselves
+
+
+def failure_of(tests: ModuleType, subject: Callable[..., Any]) -> BaseException | None:
+    """Runs a student's tests on what is under test. Returns their first failure, if there is one.
+
+    It fails itself where a test is none: one that hangs, or skips.
+    """
+    __tracebackhide__ = True
+    found = [value for name, value in vars(tests).items() if name.startswith("test")]
+    assert found, "there is no function in exercise.py whose name begins with test_"
+    for test in found:
+        running = Running(partial(test, subject))
+        if not running.ended(1.5 * LIMIT):
+            pytest.fail(
+                "your test hangs, and a test that hangs tells nobody anything; call what may "
+                "block as in `Running(call).result('a sentence')`, which has a limit",
+                pytrace=False,
+            )
+        error = running.error("")
+        if isinstance(error, NotImplementedError):
+            raise error
+        assert not isinstance(error, pytest.skip.Exception), "your test skips; it has to judge"
+        if error is not None:
+            return error
+    return None
 
 
 # Values
