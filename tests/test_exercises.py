@@ -106,6 +106,25 @@ def test_the_page_for_the_teacher_has_every_mistake(exercise: judging.Exercise) 
     assert len(shown) >= 3
 
 
+@pytest.mark.parametrize(
+    "folder", [path.parent for path in sorted(EXERCISES.glob("*/suspect.py"))], ids=lambda p: p.name
+)
+def test_a_suspect_and_what_is_right_pass_the_test_that_the_page_shows(folder: Path) -> None:
+    [code] = re.findall(
+        r"```python\n(.*?^def test_.+?)```", (folder / "README.md").read_text(), re.M | re.DOTALL
+    )
+    program = (
+        f"{code}\nimport relatives, suspect\n"
+        "test = next(value for name, value in list(globals().items()) if name[:5] == 'test_')\n"
+        "for each in suspect.__dict__[test.__code__.co_varnames[0]], relatives.Right, "
+        "relatives.RightInItsOwnWay:\n    test(each)\nprint('passed')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{EXERCISES}"}
+    command = [sys.executable, "-B", "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "passed\n", done.stderr
+
+
 def test_only_the_first_failure_is_shown_as_on_the_page(tmp_path: Path) -> None:
     copied = tmp_path / "docs" / "exercises"
     shutil.copytree(EXERCISES, copied, ignore=shutil.ignore_patterns("solutions", ".*"))
@@ -164,6 +183,7 @@ def test_a_wrong_answer_fails_with_the_failure_meant_for_it(
 @pytest.mark.parametrize("folder", [EXERCISES, SOLUTIONS], ids=["starters", "solutions"])
 def test_mypy_finds_the_types_complete(folder: Path, tmp_path: Path) -> None:
     # Side by side and each with a name of its own, so that mypy has to start only once.
+    shutil.copy(EXERCISES / "stepping.py", tmp_path)
     for exercise in TRACK:
         shutil.copy(exercise.answer(folder), tmp_path / f"exercise_{exercise.name}.py")
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "."]
