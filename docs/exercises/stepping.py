@@ -81,7 +81,7 @@ class Running(Generic[T]):
     def result(self, deadlock: str) -> T:
         """Returns what the call returned, raises what it raised, or fails with the sentence."""
         __tracebackhide__ = True
-        if error := self.error(deadlock):
+        if (error := self.error(deadlock)) is not None:
             raise error
         return self._values[0]
 
@@ -96,7 +96,7 @@ class Running(Generic[T]):
         """Returns what came out in words, `returned 3` for instance."""
         __tracebackhide__ = True
         error = self.error(deadlock)
-        return f"raised {error!r}" if error else f"returned {self._values[0]!r}"
+        return f"raised {error!r}" if error is not None else f"returned {self._values[0]!r}"
 
 
 class Stepping(Running[T]):
