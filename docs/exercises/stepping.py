@@ -348,16 +348,16 @@ def failing(function: Callable[..., Any], error: BaseException, at: int = 1) -> 
 
 
 @contextmanager
-def full_disk(room: int = 2) -> Iterator[None]:
-    """Has each file that is opened meanwhile take some bytes, and then raise an `OSError`.
+def full_disk(
+    room: int = 2,
+    error: Callable[[], BaseException] = lambda: OSError(errno.ENOSPC, "No space left on device"),
+) -> Iterator[None]:
+    """Has each file that is opened meanwhile take some bytes, and then raise an error.
 
     with full_disk(), pytest.raises(OSError):
         connector.set(key, b"value")  # writes b"va", and no more
     """
     real_open, real_write = builtins.open, os.write
-
-    def full() -> OSError:
-        return OSError(errno.ENOSPC, "No space left on device")
 
     class File:
         def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -377,13 +377,13 @@ def full_disk(room: int = 2) -> Iterator[None]:
                 return int(self._file.write(data))
             self._file.write(data[:room])
             self._file.flush()
-            raise full()
+            raise error()
 
     def write(descriptor: int, data: Any) -> int:
         if len(data) <= room:
             return real_write(descriptor, data)
         real_write(descriptor, data[:room])
-        raise full()
+        raise error()
 
     def opened(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
         opens = File if set("wxa+") & set(mode) else real_open
