@@ -137,6 +137,8 @@ def show(chosen: Exercise | None, limit: float) -> int:
         show_briefly(f"checking {exercise.number}. {exercise.title} ...")
         outcome = check(exercise, exercise.answer(HERE), limit=limit)
         show_briefly("")
+        if outcome.first_try and exercise.name not in remembered("first try"):
+            remember("first try", exercise, outcome.first_try)
         if not outcome.done and not outcome.out_of_reach:
             current = exercise
             break
@@ -194,10 +196,17 @@ def show_success(exercise: Exercise, outcome: Outcome) -> None:
     print(f"{green('✓')} {bold(f'{exercise.number}. {exercise.title}')}: {counted}.")
     for reason in dict.fromkeys(outcome.not_checked):
         print(f"  {yellow('Not checked:')} {reason}")
+    show_first_try(exercise)
     solution = solutions(exercise)
     if solution is not None:
         print(dim(f"  Another way to write it, and why so: {short(solution)}"))
     print()
+
+
+def show_first_try(exercise: Exercise) -> None:
+    """Prints how good the student's first predictions were, whatever became of them since."""
+    if exercise.name in remembered("first try"):
+        print(f"  {remembered('first try')[exercise.name]}")
 
 
 def show_mistakes_of_others(exercise: Exercise, limit: float) -> None:
@@ -239,6 +248,7 @@ def show_failure(exercise: Exercise, outcome: Outcome, again: str) -> None:
         return
     before = outcome.passed + len(outcome.not_checked)
     print(dim(f"   test {before + 1} of {outcome.tests}") if outcome.tests else "")
+    show_first_try(exercise)
     if failure.test:
         print(f"\n  {red('✗')} {failure.test}")
     print(f"\n{bold(indented(failure.sentence))}\n")
@@ -347,7 +357,7 @@ def remembered(kind: str) -> dict[str, str]:
 
 
 def remember(kind: str, exercise: Exercise, value: str) -> None:
-    kept = {each: remembered(each) for each in ("done", "hints", "clone")}
+    kept = {each: remembered(each) for each in ("done", "hints", "clone", "first try")}
     kept[kind][exercise.name] = value
     with contextlib.suppress(OSError):  # a folder that one may only read
         (HERE / ".progress.json").write_text(json.dumps(kept, indent=1))

@@ -84,6 +84,7 @@ class Outcome:
     ended: bool = False
     not_checked: list[str] = field(default_factory=list)
     failure: Failure | None = None
+    first_try: str = ""  # what a test noted of the student's predictions
 
     @property
     def done(self) -> bool:
@@ -379,6 +380,7 @@ class Recorder:
             self._skipped(report)
         elif report.when == "call" and self.outcome.failure is None:
             self.outcome.passed += report.passed
+            self.outcome.first_try += str(dict(report.user_properties).get("first try", ""))
 
     def _skipped(self, report: pytest.CollectReport | pytest.TestReport) -> None:
         file, line, reason = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, "")

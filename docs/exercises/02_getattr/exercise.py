@@ -29,7 +29,29 @@ class Lazy:
         return self._value
 
 
-# Yours: the proxy.
+# Yours, before anything else: what you think. Then the proxy.
+
+QUESTIONS = [
+    "proxy.upper()",
+    "hasattr(proxy, 'upper')",
+    "len(proxy)",
+    "proxy.__len__()",
+    "proxy + '!'",
+    "proxy == 'value'",
+    "str(proxy)",
+    "proxy.__str__()",
+    "'v' in proxy",
+    "isinstance(proxy, str)",
+]
+
+
+def predictions() -> dict[str, bool]:
+    """Tells for each of the QUESTIONS whether it gives the same for "value" and for its proxy.
+
+    The proxy is `Proxy(lambda: "value")`, of the class below: it has these three methods, and
+    whatever every class has.
+    """
+    raise NotImplementedError
 
 
 class Proxy:
@@ -49,22 +71,3 @@ class Proxy:
     def __setattr__(self, name: str, value: Any) -> None:
         """Sets an attribute of the target. Called for all names."""
         raise NotImplementedError
-
-
-QUESTIONS = [
-    "proxy.upper()",
-    "hasattr(proxy, 'upper')",
-    "len(proxy)",
-    "proxy.__len__()",
-    "proxy + '!'",
-    "proxy == 'value'",
-    "str(proxy)",
-    "proxy.__str__()",
-    "'v' in proxy",
-    "isinstance(proxy, str)",
-]
-
-
-def predictions() -> dict[str, bool]:
-    """Tells for each of the QUESTIONS whether `Proxy(lambda: "value")` answers as "value" would."""
-    raise NotImplementedError

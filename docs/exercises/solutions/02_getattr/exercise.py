@@ -29,7 +29,40 @@ class Lazy:
         return self._value
 
 
-# The proxy.
+# What to think of it. Then the proxy.
+
+QUESTIONS = [
+    "proxy.upper()",
+    "hasattr(proxy, 'upper')",
+    "len(proxy)",
+    "proxy.__len__()",
+    "proxy + '!'",
+    "proxy == 'value'",
+    "str(proxy)",
+    "proxy.__str__()",
+    "'v' in proxy",
+    "isinstance(proxy, str)",
+]
+
+
+def predictions() -> dict[str, bool]:
+    """Tells for each of the QUESTIONS whether it gives the same for "value" and for its proxy.
+
+    The proxy is `Proxy(lambda: "value")`, of the class below: it has these three methods, and
+    whatever every class has.
+    """
+    return {
+        "proxy.upper()": True,
+        "hasattr(proxy, 'upper')": True,
+        "len(proxy)": False,  # looked for in the class Proxy
+        "proxy.__len__()": True,  # an attribute like any other
+        "proxy + '!'": False,
+        "proxy == 'value'": False,  # object has one: are they the same object?
+        "str(proxy)": False,  # object has one
+        "proxy.__str__()": False,
+        "'v' in proxy": False,
+        "isinstance(proxy, str)": False,  # object has a __class__
+    }
 
 
 class Proxy:
@@ -53,33 +86,3 @@ class Proxy:
     def __setattr__(self, name: str, value: Any) -> None:
         """Sets an attribute of the target. Called for all names."""
         setattr(self.__lazy.resolve(), name, value)
-
-
-QUESTIONS = [
-    "proxy.upper()",
-    "hasattr(proxy, 'upper')",
-    "len(proxy)",
-    "proxy.__len__()",
-    "proxy + '!'",
-    "proxy == 'value'",
-    "str(proxy)",
-    "proxy.__str__()",
-    "'v' in proxy",
-    "isinstance(proxy, str)",
-]
-
-
-def predictions() -> dict[str, bool]:
-    """Tells for each of the QUESTIONS whether `Proxy(lambda: "value")` answers as "value" would."""
-    return {
-        "proxy.upper()": True,
-        "hasattr(proxy, 'upper')": True,
-        "len(proxy)": False,  # looked for in the class Proxy
-        "proxy.__len__()": True,  # an attribute like any other
-        "proxy + '!'": False,
-        "proxy == 'value'": False,  # object has one: are they the same object?
-        "str(proxy)": False,  # object has one
-        "proxy.__str__()": False,
-        "'v' in proxy": False,
-        "isinstance(proxy, str)": False,  # object has a __class__
-    }
