@@ -1,8 +1,8 @@
 """Draws the pictures of the Performance page: a bar for each contestant, the baseline's included.
 
-The scale is logarithmic, so that twice as fast and twice as slow are equally far apart. Each bar
-ends with its figure and, in brackets, with how many times as much as the baseline that is. A mark
-across a bar is its goal.
+The scale is logarithmic: twice as fast and twice as slow are equally far apart. Beside a bar
+stands its figure and, in brackets, how many times as much as the baseline that is. A mark is the
+most that is wanted.
 
 A picture stands in the page itself, where its colors follow the page's by CSS variables.
 """
@@ -41,7 +41,7 @@ STYLE: dict[str, Any] = {
     **dict.fromkeys(("xtick.color", "ytick.color"), TEXT),
 }
 
-WIDTH = 4.2  # inches, without the labels: with them, a phone need not shrink it much
+WIDTH = 2.4  # inches, without the labels: with them, a phone need not shrink it much
 ROW = 0.22
 
 
@@ -143,8 +143,7 @@ def _figure(pyplot: Any, bars: list[Bar], baseline: str) -> Any:
         if bar.length:
             color = THIS if bar.is_this else OTHERS
             axes.barh(row, bar.length - least, left=least, height=0.66, color=color)
-            end = max(bar.length, bar.goal or 0) * 1.06
-            axes.text(end, row, bar.says, va="center", fontsize=9)
+            axes.text(1.02, row, bar.says, transform=margin, va="center")
         if bar.goal:
             axes.plot([bar.goal] * 2, [row - 0.45, row + 0.45], color=MARK, linewidth=2)
     axes.axvline(1, color=TEXT, linewidth=0.6, linestyle=":")
@@ -153,13 +152,13 @@ def _figure(pyplot: Any, bars: list[Bar], baseline: str) -> Any:
 
 
 def _set_scale(axes: Any, lengths: list[float]) -> float:
-    """Sets the scale so that the shortest bar is seen, and the longest has room for its figure."""
+    """Sets the scale so that the shortest bar is seen, too."""
     least = min(0.8, *lengths) / 1.6
     most = max(1.25, *lengths)
     axes.set_xscale("log")
-    steps = (1, 2, 5) if most / least < 50 else (1,)
+    steps = (1, 2, 5) if most / least < 20 else (1,)
     axes.set_xticks([step * 10**power for power in range(-4, 7) for step in steps])
     axes.set_xticks([], minor=True)
-    axes.set_xlim(least, most * (most / least) ** 0.45)
+    axes.set_xlim(least, most * 1.1)
     axes.xaxis.set_major_formatter(lambda tick, _: f"{tick:,g}")
     return least

@@ -117,15 +117,15 @@ def verdict(report: Report) -> str:
     against = [ratio(operations, case, "proxyfuture", "ProxyStore") for case in operations["cases"]]
     ratios = [rounded(each) for each in (min(filter(None, against)), max(filter(None, against)))]
     return (
-        f"A consumer in another process goes on {took} after `set_result`: "
+        f"- A consumer in another process goes on {took} after `set_result`: "
         f"{times(woken['name'], 'wake-up', manager, woken['baseline'])} as long as through a pipe, "
         f"and {times(woken['name'], 'wake-up', manager, redis)} as long as with ProxyStore and "
         f"Redis.\n"
-        f"An operation on a proxy takes {' to '.join(ratios)} times as long as with ProxyStore's, "
+        f"- An operation on a proxy takes {' to '.join(ratios)} times as long as on ProxyStore's, "
         f"and 100 MB through the manager "
         f"{times('put_and_get_bytes', '100 MB', manager, redis)} as long as through its Redis "
         f"connector.\n"
-        f"Peers are ahead elsewhere: waking a thread takes "
+        f"- Peers are ahead elsewhere: waking a thread takes "
         f"{times('wake_up_of_threads', 'wake-up', 'proxyfuture, local', 'concurrent.futures')} as "
         f"long as with `concurrent.futures`, making a proxy "
         f"{times('proxy_creation', 'time', 'proxyfuture', 'wrapt (C)')} as long as with wrapt, "

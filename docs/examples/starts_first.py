@@ -15,16 +15,21 @@ from connectors import LocalConnector
 from proxyfuture import ProxyFuture, Store
 
 
+def foo(future: ProxyFuture[str]) -> None:
+    sleep(1)
+    print("foo sets the value")
+    future.set_result("hello")
+
+
 def bar(text: str) -> None:
     print("bar has a text, and starts")
-    print("bar uses it:", text.upper())  # blocks here
+    # The next line blocks until foo has set the value.
+    print("bar uses it:", text.upper())
 
 
 with Store("starts-first", LocalConnector()) as store:
     future: ProxyFuture[str] = store.future(str)
     consumer = Thread(target=bar, args=[future.proxy()])
     consumer.start()
-    sleep(1)  # what foo has to do
-    print("foo sets the value")
-    future.set_result("hello")
+    foo(future)
     consumer.join()

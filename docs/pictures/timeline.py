@@ -97,6 +97,8 @@ def timeline(panels: Panels) -> str:
         if heading:
             parts.append(f'<text class="heading" y="{y + 18}">{escape(heading)}</text>')
             y += HEADING
+        said = f"{totals[number]:.2f} s" + (f" instead of {totals[0]:.2f} s" if number else "")
+        parts.append(f'<text class="total" x="97%" y="{y + 14}" text-anchor="end">{said}</text>')
         lanes = list(dict.fromkeys(span.who for span in spans))
         tops = {lane: y + 20 + LANE * row for row, lane in enumerate(lanes)}
         for lane, top in tops.items():
@@ -105,8 +107,6 @@ def timeline(panels: Panels) -> str:
         for span in spans:
             parts += _value(span, tops, total)
         y += LANE * len(lanes)
-        said = f"{totals[number]:.2f} s" + (f" instead of {totals[0]:.2f} s" if number else "")
-        parts.append(_total(totals[number], said, y - LANE + 14, total))
     return _drawn(
         _axis(total, y + 4) + parts + _legend(y + 50), y + FOOT, panels, described(panels)
     )
@@ -218,16 +218,6 @@ def _value(span: Span, tops: Mapping[str, int], total: float) -> list[str]:
         f'<svg x="{x2}" y="{end}" overflow="visible">'
         f'<path class="value" d="M-6 0 L6 0 L0 {tip} Z"/></svg>',
     ]
-
-
-def _total(end: float, says: str, y: int, total: float) -> str:
-    """Writes a panel's total where it ends: behind its last bar, or before it for want of room."""
-    fits = end < 0.6 * total
-    anchor, x = ("start", end + 0.02 * total) if fits else ("end", end - 0.02 * total)
-    return (
-        f'<text class="total" x="{_across(x, total)}" y="{y if not fits else y + 20}" '
-        f'text-anchor="{anchor}">{says}</text>'
-    )
 
 
 def _across(time: float, total: float) -> str:
