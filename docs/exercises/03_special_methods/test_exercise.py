@@ -1,9 +1,15 @@
 """Whatever one can do with a target, one can do with its proxy, with the same result."""
 
+import copy
+from collections import Counter, defaultdict, deque
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from exercise import Proxy
+from stepping import Particular
+
+USED = Counter, Fraction, Particular, defaultdict, deque  # in the expressions below
 
 
 class Adder:
@@ -11,10 +17,39 @@ class Adder:
         return sum(numbers, start)
 
 
+class Everything:
+    """Contains all, and cannot be gone through."""
+
+    def __contains__(self, item: object) -> bool:
+        return True
+
+
+class Telling:
+    """Says which operator it was asked for."""
+
+    def __sub__(self, other: object) -> str:
+        return "self - other"
+
+    def __rsub__(self, other: object) -> str:
+        return "other - self"
+
+    def __radd__(self, other: object) -> str:
+        return "other + self"
+
+    def __neg__(self) -> str:
+        return "-self"
+
+    def __iadd__(self, other: object) -> Any:  # not in place, though its name says so
+        return Fraction(1)
+
+    def __bool__(self) -> bool:
+        return False
+
+
 def behaviour(expression: str, x: Any) -> Any:
     """Returns what an expression gives, or the error in its place."""
     try:
-        return eval(expression, {"x": x})
+        return eval(expression, {**globals(), "x": x})
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
@@ -22,7 +57,7 @@ def behaviour(expression: str, x: Any) -> Any:
 def call_gap(expression: str, x: Any) -> None:
     """Lets a gap that is still open show itself."""
     try:
-        eval(expression, {"x": x})
+        eval(expression, {**globals(), "x": x})
     except NotImplementedError:
         raise
     except Exception:
@@ -33,6 +68,7 @@ BEHAVIOUR = [
     # Text, comparison
     ("str(x)", "[1, 2]"),
     ("str(x)", '"text"'),
+    ("str(x)", "Particular()"),
     ("x == [1, 2]", "[1, 2]"),
     ("x == 1.0", "1"),
     ("x != [1, 2]", "[1, 2]"),
@@ -41,20 +77,50 @@ BEHAVIOUR = [
     ("x > 2", "1"),
     ("x >= 1", "1"),
     ("2 > x", "1"),
+    ("x < 0.5", "1"),
+    ("x >= 0.5", "1"),
+    ("x < 'b'", "1"),
+    ("x <= {2, 3}", "{1, 2}"),
+    ("x == 1", "Particular()"),
+    ("x != 1", "Particular()"),
+    ("x < 1", "Particular()"),
+    ("x <= 1", "Particular()"),
+    ("x > 1", "Particular()"),
+    ("x >= 1", "Particular()"),
+    ("x == x", "[1, 2]"),
+    ("x <= x", "1.5"),
     ("hash(x)", '"text"'),
     ("{'text': 5}[x]", '"text"'),
+    ("hash(x)", "1.5"),
+    ("hash(x)", "Particular()"),
+    ("hash(x)", "[1, 2]"),
     ("bool(x)", "0"),
     ("not x", "None"),
+    ("bool(x)", '""'),
+    ("bool(x)", "[]"),
+    ("bool(x)", '"0"'),
+    ("bool(x)", "Telling()"),
+    ("bool(x)", "..."),
     # Calls, containers
     ("x(1, 2, start=3)", "Adder()"),
+    ("x()", "Adder()"),
+    ("x()", "5"),
     ("x[0]", '["a", "b"]'),
     ("x[1:]", '"text"'),
     ("x['a']", '{"a": 1}'),
     ("x['b']", '{"a": 1}'),
+    ("x['b']", "defaultdict(int)"),
+    ("x[None]", "{None: 1}"),
     ("list(x)", '{"a": 1}'),
     ("[each for each in x]", '"text"'),
+    ("list(x)", "Particular()"),
+    ("type(iter(x)).__name__", "[1, 2]"),
+    ("iter(x)", "5"),
+    ("next(iter(x))", "[]"),
     ("'ex' in x", '"text"'),
     ("5 in x", "[1, 2]"),
+    ("5 in x", "Everything()"),
+    ("5 in x", "5"),
     # Numbers
     ("x + 1", "1"),
     ("x + 0.5", "1"),
@@ -63,12 +129,29 @@ BEHAVIOUR = [
     ("1 + x", "1"),
     ("'b' + x", '"a"'),
     ("sum([x, x])", "1"),
+    ("x + x", "'a'"),
+    ("x + 1", "Particular()"),
+    ("1 + x", "Telling()"),
+    ("[1] + x", "[2]"),
+    ("1 + x", "'a'"),
     ("x - 1", "5"),
     ("x - 0.5", "1"),
     ("1 - x", "5"),
+    ("x - x", "{1, 2}"),
+    ("x - {1}", "{1, 2}"),
+    ("{1, 2} - x", "{1}"),
+    ("x - 1", "Telling()"),
+    ("1 - x", "Telling()"),
+    ("1 - x", "'a'"),
     ("-x", "5"),
+    ("str(-x)", "0.0"),
+    ("-x", "Counter(a=-2, b=1)"),
+    ("-x", "Telling()"),
+    ("-x", "'a'"),
     ("int(x)", '"12"'),
     ("int(x)", "2.5"),
+    ("int(x)", "Fraction(-7, 2)"),
+    ("int(x)", "'a'"),
 ]
 
 
@@ -85,16 +168,39 @@ def test_it_is_the_same_with_the_proxy(expression: str, x: str) -> None:
     )
 
 
-def test_an_item_that_is_set_is_set_in_the_target() -> None:
-    target = {"a": 1}
-    Proxy(lambda: target)["b"] = 2
-    assert target == {"a": 1, "b": 2}, f"after proxy['b'] = 2, the target is {target}"
+ITEMS = [
+    ("proxy['b'] = 2", {"a": 1}),
+    ("proxy[0] = 'c'", ["a", "b"]),
+    ("proxy[0:1] = [7, 8]", [1, 2]),
+    ("proxy[5] = 1", [1, 2]),
+    ("del proxy['b']", {"a": 1, "b": 2}),
+    ("del proxy['c']", {"a": 1}),
+    ("del proxy[0]", ["a", "b"]),
+    ("del proxy[0:2]", [1, 2, 3]),
+]
 
 
-def test_an_item_that_is_deleted_is_deleted_in_the_target() -> None:
-    target = {"a": 1, "b": 2}
-    del Proxy(lambda: target)["b"]
-    assert target == {"a": 1}, f"after del proxy['b'], the target is {target}"
+@pytest.mark.parametrize(("statement", "target"), ITEMS, ids=lambda part: str(part))
+def test_items_are_set_and_deleted_in_the_target(statement: str, target: Any) -> None:
+    alone = copy.copy(target)
+    behind = copy.copy(target)
+    with_target = carried_out(statement, alone)
+    with_proxy = carried_out(statement, Proxy(lambda: behind))
+    assert (with_proxy, behind) == (with_target, alone), (
+        f"for a target {target}, {statement} through the proxy leaves {behind}{with_proxy}; "
+        f"without a proxy it leaves {alone}{with_target}"
+    )
+
+
+def carried_out(statement: str, proxy: Any) -> str:
+    """Carries out a statement. Returns the error in words, if there is one."""
+    try:
+        exec(statement, {"proxy": proxy})
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return f", and {type(error).__name__}: {error}"
+    return ""
 
 
 def test_a_list_that_grows_in_place_stays_behind_its_proxy() -> None:
@@ -119,3 +225,44 @@ def test_a_number_that_grows_is_a_new_object() -> None:
         f"after proxy += 1, another name of the old proxy stands for {another_name!s}; "
         "a number does not change, so those who have the old one keep it"
     )
+
+
+GROWING = [
+    ("bytearray(b'a')", "b'b'"),
+    ("deque([1])", "[2]"),
+    ("Counter('ab')", "Counter('b')"),
+    ("(1, 2)", "(3,)"),
+    ("'a'", "'b'"),
+    ("1", "0.5"),
+    ("Particular()", "1"),
+    ("Telling()", "1"),
+    ("[1]", "5"),
+    ("5", "[1]"),
+]
+
+
+@pytest.mark.parametrize(("x", "other"), GROWING, ids=lambda part: str(part))
+def test_whatever_grows_is_the_same_with_its_proxy(x: str, other: str) -> None:
+    target, alone = eval(x), eval(x)
+    proxy = Proxy(lambda: target)
+    results: list[Any] = []
+    for it in proxy, alone:
+        before = it
+        try:
+            it += eval(other)
+        except Exception as error:
+            results.append((f"{type(error).__name__}: {error}", False))
+        else:
+            results.append((it, it is before))
+    (with_proxy, is_the_proxy), (with_target, in_place) = results
+    if in_place:
+        assert is_the_proxy, (
+            f"{x} changes in place; after proxy += {other} the name must still stand for the "
+            f"proxy, and it stands for a {type(with_proxy).__name__}"
+        )
+        assert target == alone, f"for a proxy of x = {x}, after += {other} the target is {target}"
+    else:
+        assert (type(with_proxy), with_proxy) == (type(with_target), with_target), (
+            f"{x} += {other} gives {with_target!r}, which is another object; with a proxy of {x} "
+            f"it gives {with_proxy!s}, a {type(with_proxy).__name__}"
+        )
