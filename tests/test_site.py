@@ -345,7 +345,9 @@ def test_a_listing_is_copied_with_one_click(browser: webdriver.Chrome, site: Pat
         "|| document.activeElement.value);"
     )
     for listing in ".language-python", ".language-console":
-        browser.find_element(By.CSS_SELECTOR, f"{listing} [data-clipboard-target]").click()
+        button = browser.find_element(By.CSS_SELECTOR, f"{listing} [data-clipboard-target]")
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        button.click()
     wait_for(browser, "return copied.length == 2")
     program, command = browser.execute_script("return copied")
     assert "future.proxy()" in program
