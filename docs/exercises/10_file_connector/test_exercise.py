@@ -7,6 +7,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -165,9 +166,22 @@ def test_of_two_that_set_a_key_one_wins(directory: Path, who: str) -> None:
     for moment in moments():
         connector, other = new(directory), new(directory)
         key = connector.new_key()
-        setters = moment.meet(
-            partial(connector.set, key, b"mine"), partial(other.set, key, b"theirs")
-        )
+        ended: list[bool] = []
+
+        def set_there(other: Any = other, key: str = key, ended: list[bool] = ended) -> None:
+            try:
+                other.set(key, b"theirs")
+            finally:
+                ended.append(True)
+
+        def look(ended: list[bool] = ended) -> bool:
+            """Tells whether the other one ends while this one stands."""
+            end = time.monotonic() + (3 if who == "process" else 0)
+            while not ended and time.monotonic() < end:
+                time.sleep(0.01)
+            return bool(ended)
+
+        *setters, looks = moment.meet(partial(connector.set, key, b"mine"), set_there, look)
         outcomes = []
         for setter in setters:
             error = setter.error(f"another {who} set the key {moment}, and one set() never ended")
@@ -184,6 +198,10 @@ def test_of_two_that_set_a_key_one_wins(directory: Path, who: str) -> None:
         assert loser == "AlreadySetError", (
             f"another {who} set the key {moment}, and the loser got {loser}; "
             "it must get AlreadySetError, and each writer needs a file of its own"
+        )
+        assert looks.result("it looks for ever") or who == "thread", (
+            f"while one process stands {moment} in set(), set() in another one waits for it; "
+            "do without a lock: who holds it may stand there for ever"
         )
         found, winner = connector.get(key), b"mine" if outcomes[0] == "won" else b"theirs"
         assert found == winner, (
