@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,47 @@ from typing import Any
 import exercise
 import pytest
 from exercise import Fetch, Proxy, store
+from stepping import Running, full_disk
+
+VALUES = ["value", "", b"", 0, None, ..., [], {"a": None}]
 
 
 class Factory:
-    """Makes a text. All factories count together, since copies of one are counted, too."""
+    """Makes a value. All factories count together, since copies of one are counted, too."""
 
     runs = 0
 
-    def __call__(self) -> str:
+    def __init__(self, value: object = "value") -> None:
+        self.value = value
+
+    def __call__(self) -> Any:
         Factory.runs += 1
+        return self.value
+
+
+class Stuck:
+    """A factory in the midst of its work."""
+
+    begun, may_end = threading.Event(), threading.Event()
+
+    def __call__(self) -> str:
+        Stuck.begun.set()
+        Stuck.may_end.wait(30)
         return "value"
+
+
+class CannotTravel(Exception):
+    pass
+
+
+class AtHome:
+    """What cannot be pickled: as a value, and as a factory."""
+
+    def __call__(self) -> str:
+        return "value"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise CannotTravel("I stay at home")
 
 
 def sent(proxy: Any) -> bytes:
@@ -77,10 +109,42 @@ def test_making_a_fetch_reads_nothing(tmp_path: Path) -> None:
         pytest.fail("Fetch(path) read the file at once; only the call, Fetch(path)(), must")
 
 
+def test_fetch_reads_the_file_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "a file"
+    path.write_bytes(pickle.dumps([1, 2, 3]))
+    fetch = Fetch(path)
+    fetch()
+    path.write_bytes(pickle.dumps("cake" * 1000))
+    again = fetch()
+    assert again == "cake" * 1000, (
+        f"the file changed after it was read once, and Fetch gave {again!r} again; a factory makes "
+        "the value each time, and it is the proxy that keeps it"
+    )
+    assert len(pickle.dumps(fetch)) < 1000, "a Fetch that was used has the value in it, and travels"
+
+
+def test_fetch_lets_errors_arrive(tmp_path: Path) -> None:
+    (tmp_path / "broken").write_bytes(b"no pickle")
+    for path, error in (tmp_path / "no such file", FileNotFoundError), (tmp_path, OSError):
+        try:
+            value = Fetch(path)()
+        except error:
+            continue
+        pytest.fail(f"{path} cannot be read, and Fetch gave {value!r} in place of the error")
+    try:
+        value = Fetch(tmp_path / "broken")()
+    except pickle.UnpicklingError:
+        return
+    pytest.fail(f"the file holds no pickle, and Fetch gave {value!r} in place of the error")
+
+
 def test_a_stored_value_comes_back(tmp_path: Path) -> None:
     proxy = store([1, 2, 3], tmp_path)
     assert type(proxy) is Proxy, f"store() must return a Proxy, not a {type(proxy).__name__}"
     assert proxy == [1, 2, 3], "the proxy is not equal to the value that was stored"
+    for value in VALUES:
+        proxy = store(value, tmp_path)
+        assert proxy == value, f"the proxy of {value!r} is not equal to it; any value may be stored"
 
 
 def test_two_values_are_two_files(tmp_path: Path) -> None:
@@ -88,6 +152,28 @@ def test_two_values_are_two_files(tmp_path: Path) -> None:
     assert first == "first", (
         "after store('first') and store('second') in one folder, the proxy of the first one gives "
         "the second; each value needs a file of its own"
+    )
+
+
+def test_the_value_is_in_the_file_and_nowhere_else(tmp_path: Path) -> None:
+    value = [1, 2, 3]
+    proxy = store(value, tmp_path)
+    value.append(4)
+    assert len(proxy) == 3, (
+        "[1, 2, 3] was stored, then its owner appended a 4, and the proxy has it as well; "
+        "store() must return a proxy that fetches what is in the file"
+    )
+    folder = tmp_path / "another"
+    folder.mkdir()
+    proxy = store([1, 2, 3], folder)
+    for file in folder.iterdir():
+        file.unlink()
+    try:
+        length = len(proxy)
+    except FileNotFoundError:
+        return
+    pytest.fail(
+        f"its file is gone before the first use, and the proxy has {length} items; where were they?"
     )
 
 
@@ -99,6 +185,72 @@ def test_values_that_are_gone_have_files_of_their_own(tmp_path: Path) -> None:
         f"[0] to [19] were stored one after the other, and their proxies hold {numbers}; "
         "an id() or an address comes again once its object is gone"
     )
+
+
+def test_the_files_of_equal_values_are_two(tmp_path: Path) -> None:
+    for _ in range(2):
+        store("same", tmp_path)
+    files = len(list(tmp_path.iterdir()))
+    assert files == 2, (
+        f"'same' was stored twice, and the folder has {files} file; each of the two owners may "
+        "throw the file away"
+    )
+
+
+def test_a_name_does_not_come_again(tmp_path: Path) -> None:
+    store("first", tmp_path)
+    files = set(tmp_path.iterdir())
+    second = store("second", tmp_path)
+    for file in files:
+        file.unlink()
+    store("third", tmp_path)
+    assert second == "second", (
+        "first, second were stored, the file of the first one was thrown away, and the third one "
+        "got the name of the second, whose value is lost"
+    )
+
+
+def test_another_process_chooses_other_names(tmp_path: Path) -> None:
+    # Two machines can have one folder, and the same process number, time and random seed.
+    program = (
+        "import os, random, sys, time\n"
+        "from pathlib import Path\n"
+        "import exercise\n"
+        "os.getpid = lambda: 7\n"
+        "time.time, time.time_ns = lambda: 7.0, lambda: 7\n"
+        "time.monotonic_ns = time.perf_counter_ns = lambda: 7\n"
+        "random.seed(7)\n"
+        "exercise.store(sys.argv[1], Path(sys.argv[2]))\n"
+    )
+    for value in "one", "other":
+        subprocess.run(
+            [sys.executable, "-c", program, value, str(tmp_path)],
+            env={**os.environ, "PYTHONPATH": str(Path(exercise.__file__).parent)},
+            check=True,
+            timeout=25,
+        )
+    values = sorted(pickle.loads(file.read_bytes()) for file in tmp_path.iterdir())
+    assert values == ["one", "other"], (
+        "two processes on two machines, with the same number, time and random seed, stored 'one' "
+        f"and 'other' in one folder, and it holds {values}; which names does nobody else choose?"
+    )
+
+
+def test_what_cannot_be_stored_is_an_error(tmp_path: Path) -> None:
+    try:
+        store(["cake" * 1000, AtHome()], tmp_path)
+    except CannotTravel:
+        pass
+    else:
+        pytest.fail("the value cannot be pickled, and store() hid the error that says so")
+    left = [file.name for file in tmp_path.iterdir()]
+    assert left == [], f"the value could not be pickled, and store() left {left} in the folder"
+    try:
+        with full_disk():
+            store("value", tmp_path)
+    except OSError:
+        return
+    pytest.fail("the disk was full, and store() hid the error that says so")
 
 
 def test_a_proxy_leaves_without_fetching(tmp_path: Path) -> None:
@@ -135,6 +287,45 @@ def test_the_cake_stays_at_home(tmp_path: Path) -> None:
         f"once its value is there, the pickle of a proxy has {size:,} bytes: the cake travels. "
         "The recipe is enough, resolved or not"
     )
+
+
+def test_a_proxy_leaves_while_it_is_fetched() -> None:
+    proxy = Proxy(Stuck())
+    Running(lambda: len(proxy))
+    assert Stuck.begun.wait(10)
+    leaving = Running(lambda: sent(proxy))
+    try:
+        leaving.result("pickle.dumps(proxy) waits for a thread that makes the value")
+    finally:
+        Stuck.may_end.set()
+
+
+def test_a_resolved_proxy_travels_as_its_factory_whatever_its_value_is() -> None:
+    for value in VALUES:
+        proxy = Proxy(Factory(value))
+        assert proxy == value  # resolves it
+        copy = received(sent(proxy))
+        before = Factory.runs
+        assert copy == value, f"the proxy of {value!r} that arrived is not equal to it"
+        assert Factory.runs == before + 1, (
+            f"a resolved proxy of {value!r} travelled, and using it there ran the factory "
+            f"{Factory.runs - before} times; it travels as its factory, however small its value "
+            "is, and is fetched once"
+        )
+
+
+def test_a_factory_that_cannot_travel_is_an_error() -> None:
+    proxy = Proxy(AtHome())
+    for _ in range(2):
+        try:
+            data = pickle.dumps(proxy)
+        except CannotTravel:
+            assert len(proxy) == 5  # resolves it
+            continue
+        pytest.fail(
+            "the factory cannot be pickled and says so, but pickle.dumps(proxy) made "
+            f"{len(data)} bytes without it"
+        )
 
 
 def test_a_proxy_arrives_where_its_file_is_missing(tmp_path: Path) -> None:
