@@ -1,16 +1,24 @@
 """A connector of the right shape: what it does, and what its types say."""
 
 import os
+import random
 import re
 import subprocess
 import sys
+import time
+from base64 import b64decode
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import exercise
 import pytest
 from exercise import CANDIDATES, Connector, MemoryConnector, Store, predictions
+from stepping import replaced
+
+# Whom mypy takes for a Connector[str], also where there is no mypy. Not to be read by accident.
+WITH_MYPY = b64decode("UGxhaW4gV2l0aE1vcmU=").decode().split()
 
 
 def made() -> Any:
@@ -38,11 +46,24 @@ def test_what_was_put_can_be_got() -> None:
     found = connector.get(key)
     assert found == b"value", f"put(b'value') and then get() of its key gave {found!r}"
     assert connector.exists(key) is True, "exists() of a key that has a value must be True"
+    again = connector.get(key)
+    assert again == b"value", f"get() of the same key gave {found!r} first, and then {again!r}"
+
+
+def test_its_arguments_have_the_names_of_the_protocol() -> None:
+    connector = made()
+    try:
+        key = connector.put(obj=b"value")
+        found = connector.get(key=key), connector.exists(key=key), connector.evict(key=key)
+    except TypeError as error:
+        pytest.fail(f"put(obj=...), get(key=...) and so on, as in the protocol: {error}")
+    assert found == (b"value", True, None), f"get, exists and evict of a key gave {found}"
 
 
 def test_what_is_not_there_is_none() -> None:
     connector = made()
-    key = connector.put(b"value")
+    key, other = connector.put(b"value"), connector.put(b"other")
+    connector.get(key)
     connector.evict(key)
     try:
         found = connector.get(key)
@@ -56,6 +77,7 @@ def test_what_is_not_there_is_none() -> None:
         pytest.fail(
             "evict() of an evicted key raised KeyError; there is nothing to do, and no harm"
         )
+    assert connector.get(other) == b"other", "evict() of one key took the value of another one"
 
 
 def test_empty_bytes_are_a_value() -> None:
@@ -88,6 +110,24 @@ def test_a_key_is_not_used_again() -> None:
     )
 
 
+def test_a_key_is_fresh_whatever_was_evicted_and_whatever_the_clock_and_the_dice_say() -> None:
+    connector = made()
+    clocks = {time.time: lambda: 7.0, time.time_ns: lambda: 7, time.monotonic_ns: lambda: 7}
+    keys: list[Any] = []
+    with replaced({**clocks, time.monotonic: lambda: 7.0, time.perf_counter_ns: lambda: 7}):
+        for evicted in [], [3], [0, 1, 2, 4, 5], [7], []:  # the newest one, and all of them, too
+            for _ in range(2):
+                random.seed(7)
+                keys.append(connector.put(b"value"))
+            for number in evicted:
+                connector.evict(keys[number])
+    again = [keys.index(key) for position, key in enumerate(keys) if key in keys[:position]]
+    assert again == [], (
+        f"the key of put number {again[0] + 1} came again; a key never stood for another value, "
+        "though some were evicted, the clock stands still and random.seed() was called"
+    )
+
+
 def test_a_value_does_not_change_with_its_bytearray() -> None:
     connector = made()
     buffer = bytearray(b"value")
@@ -101,6 +141,21 @@ def test_a_value_does_not_change_with_its_bytearray() -> None:
     assert type(found) is bytes, f"get() gave a {type(found).__name__}; it must be bytes"
 
 
+def test_a_value_does_not_change_with_what_a_memoryview_looks_at() -> None:
+    connector = made()
+    buffer = bytearray(b"value")
+    for view, seen in (memoryview(buffer), b"value"), (memoryview(buffer)[::2], b"vle"):
+        key = connector.put(view)
+        buffer[:] = b"other"
+        found = connector.get(key)
+        assert found == seen, (
+            f"put() got a memoryview of a bytearray that said {seen!r}, which was then reused, and "
+            f"get() gives {bytes(found)!r}; keep the bytes and not the view"
+        )
+        assert type(found) is bytes, f"get() gave a {type(found).__name__}; it must be bytes"
+        buffer[:] = b"value"
+
+
 def test_two_connectors_do_not_share() -> None:
     first, second = made(), made()
     key = first.put(b"value")
@@ -110,21 +165,23 @@ def test_two_connectors_do_not_share() -> None:
     )
 
 
+def test_a_key_of_another_connector_is_not_there() -> None:
+    connector, another = made(), made()
+    another.put(b"first")
+    key = another.put(b"second")
+    try:
+        found = connector.get(key), connector.exists(key), connector.evict(key)
+    except KeyError:
+        pytest.fail("a key that never stood for anything here raised KeyError; there is nothing")
+    assert found == (None, False, None), (
+        f"get, exists and evict of a key that never stood for anything here gave {found}"
+    )
+
+
 def test_a_store_can_use_it() -> None:
     store: Store[Any] = Store(made())
     key = store.put([1, 2])
     assert store.get(key) == [1, 2], "a Store with this connector does not find what it has put"
-
-
-@pytest.mark.parametrize("candidate", CANDIDATES)
-def test_your_prediction_for_isinstance(candidate: type) -> None:
-    assert candidate.__name__ in predictions(), f"you made no prediction for {candidate.__name__}"
-    predicted, _ = predictions()[candidate.__name__]
-    says = isinstance(candidate(), Connector)
-    assert predicted == says, (
-        f"isinstance({candidate.__name__}(), Connector) is {says}, you said {predicted}; "
-        "it looks whether the methods are there, and at nothing else"
-    )
 
 
 # What mypy says, which reads the program and does not run it.
@@ -188,12 +245,85 @@ def test_mypy_takes_it_for_a_connector(complaints: dict[tuple[str, int], str]) -
     )
 
 
+def test_its_types_say_what_it_does() -> None:
+    put, get, exists, evict = (
+        get_type_hints(getattr(MemoryConnector, name)) for name in ("put", "get", "exists", "evict")
+    )
+    key = put.get("return", Any)
+    assert key not in (Any, object), (
+        "put() has to say what a key is, and not Any or nothing: mypy checks nothing about Any"
+    )
+    assert accepts(put.get("obj"), bytes, bytearray, memoryview), (
+        f"put() of the protocol takes any BytesLike, and yours takes {put.get('obj')}"
+    )
+    for name, hints in ("get", get), ("exists", exists), ("evict", evict):
+        assert accepts(hints.get("key"), key), (
+            f"put() returns a key of the type {key}, and {name}() takes {hints.get('key')}; "
+            "it is one and the same type"
+        )
+    returned = get.get("return"), exists.get("return"), evict.get("return")
+    assert returned in ((bytes | None, bool, type(None)), (bytes, bool, type(None))), (
+        f"get, exists and evict say that they return {returned}; the protocol says what they do"
+    )
+
+
+def accepts(hint: Any, *types: Any) -> bool:
+    """Tells whether an argument may be of each of the types. `Any` says nothing."""
+    said = {hint, *get_args(hint)}
+    return object in said or (Any not in said and all(each in said for each in types))
+
+
+# The predictions
+
+
+def mypy_takes(candidate: type) -> bool:
+    return candidate.__name__ in WITH_MYPY
+
+
+def test_your_predictions_are_made_before_anything_is_judged(
+    record_property: Callable[[str, object], None],
+) -> None:
+    predicted = predictions()
+    right = 0
+    for candidate in CANDIDATES:
+        name = candidate.__name__
+        assert name in predicted, f"you made no prediction for {name}"
+        both = predicted[name]
+        assert [type(each) for each in both] == [bool, bool], (
+            f"you predicted {both!r} for {name}; it takes two answers, True or False"
+        )
+        is_right = isinstance(candidate(), Connector), mypy_takes(candidate)
+        right += sum(one == other for one, other in zip(both, is_right, strict=True))
+    questions = 2 * len(CANDIDATES)
+    record_property(
+        "first try", f"At your first try, {right} of {questions} predictions were right."
+    )
+
+
 @pytest.mark.parametrize("candidate", CANDIDATES)
-def test_your_prediction_for_mypy(candidate: type, complaints: dict[tuple[str, int], str]) -> None:
+def test_your_prediction_for_isinstance(candidate: type) -> None:
+    predicted, _ = predictions()[candidate.__name__]
+    says = isinstance(candidate(), Connector)
+    assert predicted == says, (
+        f"isinstance({candidate.__name__}(), Connector) is {says}, you said {predicted}; "
+        "it looks whether the methods are there, and at nothing else"
+    )
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES)
+def test_your_prediction_for_mypy(candidate: type) -> None:
     _, predicted = predictions()[candidate.__name__]
+    accepts_it = mypy_takes(candidate)
+    assert predicted == accepts_it, (
+        f"mypy {'accepts' if accepts_it else 'refuses'} a {candidate.__name__} where a "
+        "Connector[str] is wanted, and you said otherwise. It compares the types of each method"
+    )
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES)
+def test_mypy_says_so(candidate: type, complaints: dict[tuple[str, int], str]) -> None:
     line = len(PROGRAM.splitlines()) + CANDIDATES.index(candidate) + 1
     complaint = complaints.get(("program", line), "")
-    assert predicted == (not complaint), (
-        f"mypy {'refuses' if complaint else 'accepts'} a {candidate.__name__} where a "
-        f"Connector[str] is wanted, and you said otherwise. {complaint}"
+    assert mypy_takes(candidate) == (not complaint), (
+        f"{candidate.__name__} is not as it was given: mypy says {complaint or 'nothing'}"
     )
