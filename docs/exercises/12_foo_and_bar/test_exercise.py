@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
-from typing import Generic, TypeVar
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
 
 import exercise
 import pytest
 from exercise import bar, measured, predicted, predicted_chain, proxy_of
-
-T = TypeVar("T")
-
-LIMIT = 10.0  # seconds for what takes a moment, since the machine may be busy
+from stepping import LIMIT, Running, fast_time
 
 # The durations tell who is at work.
 FOO, INDEPENDENT, DEPENDENT = 0.03, 0.02, 0.01
@@ -30,6 +27,8 @@ def test_the_time_is_predicted() -> None:
         (2, 2, 1, 3, "both get there at 2 s, then bar works for 1 s"),
         (1, 0, 1, 2, "bar can do nothing without the data, so nothing overlaps"),
         (1, 1, 0, 1, "all of bar overlaps with foo"),
+        (0, 1, 2, 3, "the data is there at once, and bar works for 1 s and then for 2 s"),
+        (0.02, 0.001, 0.0003, 0.0203, "bar waits for 19 ms; short times count as well"),
     ]:
         answer = predicted(foo, independent, dependent)
         is_right = abs(answer - expected) < 1e-9
@@ -47,10 +46,14 @@ def test_the_time_of_a_chain_is_predicted() -> None:
         ([(0, 1)] * 8, 8, "no task can do anything without the one before, so nothing overlaps"),
         ([(0.9, 0.1)] * 8, 1.7, "all work for 0.9 s at once, then 8 times 0.1 s in a row"),
         ([(0, 1), (5, 1), (1, 1)], 7, "the second one ends at 6 s, and the third one at 7 s"),
+        ([(2, 1), (0, 1), (0, 1)], 5, "the first one ends at 3 s, then 1 s for each of the others"),
+        ([(0.01, 0.002), (0, 0.0003)], 0.0123, "short times count as well"),
         ([], 0, "there is no task"),
     ]
     for tasks, expected, reason in chains:
-        answer = predicted_chain(tasks)
+        given = list(tasks)
+        answer = predicted_chain(given)
+        assert given == tasks, f"the tasks were {tasks}, and predicted_chain() left {given} of them"
         is_right = abs(answer - expected) < 1e-9
         assert is_right, (
             f"the tasks {tasks} start together: {reason}, "
@@ -83,6 +86,26 @@ def test_bar_works_before_it_needs_the_data(works: Works) -> None:
         "bar() must do its independent work, use the data, and do its dependent work"
     )
     assert result == 6, f"the data was [1, 2, 3], and bar() returned {result}, not the sum"
+
+
+@pytest.mark.parametrize("data", [[4, 5], [-1], []], ids=str)
+def test_bar_returns_the_sum_of_whatever_comes(works: Works, data: list[int]) -> None:
+    future: Future[list[int]] = Future()
+    future.set_result(data)
+    result = bar(proxy_of(future), INDEPENDENT, DEPENDENT)
+    assert result == sum(data), f"the data was {data}, and bar() returned {result}, not the sum"
+    begun = [seconds for seconds, _, _ in works.done]
+    assert begun == [INDEPENDENT, DEPENDENT], f"for the data {data}, bar() did work of {begun} s"
+
+
+def test_what_goes_wrong_in_foo_comes_out_of_bar(works: Works) -> None:
+    future: Future[list[int]] = Future()
+    future.set_exception(ConnectionError("no data"))
+    try:
+        result = bar(proxy_of(future), INDEPENDENT, DEPENDENT)
+    except ConnectionError:
+        return
+    pytest.fail(f"foo failed with a ConnectionError, and bar() returned {result}")
 
 
 # Measure
@@ -122,6 +145,33 @@ def test_the_time_is_measured_until_both_have_ended(works: Works) -> None:
     )
 
 
+def test_measured_calls_foo_and_bar(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    for name in "foo", "bar":
+        real = getattr(exercise, name)
+
+        def noted(*arguments: Any, name: str = name, real: Any = real, **options: Any) -> Any:
+            called.append(name)
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(exercise, name, noted)
+    Running(lambda: measured(FOO, INDEPENDENT, DEPENDENT)).result("measured() never returned")
+    assert sorted(called) == ["bar", "foo"], (
+        f"measured() called {' and '.join(called) or 'neither'}; it must call foo and bar once each"
+    )
+
+
+def test_each_measurement_has_data_of_its_own(works: Works) -> None:
+    for number in "first", "second":
+        works.done.clear()
+        Running(lambda: measured(FOO, 0, DEPENDENT)).result("measured() never returned")
+        times = {seconds: (begin, end) for seconds, begin, end in works.done}
+        assert times[DEPENDENT][0] >= times[FOO][1], (
+            f"in the {number} measurement, bar used the data before foo had made it; each of them "
+            "needs a future of its own"
+        )
+
+
 def test_measured_runs_what_it_measures(works: Works) -> None:
     for slow in (0.4, 0, 0), (0, 0.4, 0), (0, 0, 0.4):
         took = Running(lambda slow=slow: measured(*slow)).result(  # type: ignore[misc]
@@ -131,6 +181,66 @@ def test_measured_runs_what_it_measures(works: Works) -> None:
             f"foo, bar's independent and bar's dependent work of {slow} seconds were measured as "
             f"{took:.3f} s; nothing can be faster than its slowest part"
         )
+
+
+def test_it_waits_for_foo_as_well(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    def foo_that_cleans_up(future: Future[list[int]], seconds: float) -> None:
+        exercise.work(seconds)
+        future.set_result([1, 2, 3])
+        exercise.work(0.3)
+
+    monkeypatch.setattr(exercise, "foo", foo_that_cleans_up)
+    Running(lambda: measured(FOO, 0, 0)).result("measured() never returned")
+    ended = [seconds for seconds, _, _ in works.done]
+    assert 0.3 in ended, (
+        "foo had something to do after its result, and measured() returned when bar had ended; "
+        "wait for both"
+    )
+
+
+def test_the_clock_starts_before_the_threads(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_start = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        real_start(thread)
+        time.sleep(0.2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        took = measured(FOO, INDEPENDENT, DEPENDENT)
+    assert took >= 0.19, (
+        "to start a thread took 0.2 s here, and measured() returned "
+        f"{took:.3f} s; it counts from the start, and it is measured and not predicted"
+    )
+
+
+def test_the_clock_is_one_that_nobody_sets(works: Works) -> None:
+    for jump in 1000, -1000:
+        with fast_time(factor=1, wall_clock_jumps=jump):
+            took = measured(FOO, INDEPENDENT, DEPENDENT)
+        assert 0 <= took < 100, (
+            f"while measured() ran, the time of day was set by {jump} s, and it returned "
+            f"{took:.0f} s; which clock only ever goes on?"
+        )
+
+
+@pytest.mark.parametrize("slow", [(3600, 0, 0), (0, 3600, 0), (0, 0, 3600)], ids=str)
+def test_it_waits_as_long_as_it_takes(
+    works: Works, slow: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speed = 10_000
+    real_join = threading.Thread.join
+
+    def join(thread: threading.Thread, timeout: float | None = None) -> None:
+        real_join(thread, None if timeout is None else timeout / speed)
+
+    with fast_time(speed), monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "join", join)
+        took = measured(*slow)
+    assert took >= 3500, (
+        f"foo, bar's independent and bar's dependent work of {slow} seconds, in fast time, were "
+        f"measured as {took:.0f} s; who waits must not give up"
+    )
 
 
 # How the tests do it
@@ -176,30 +286,3 @@ def works(monkeypatch: pytest.MonkeyPatch) -> Iterator[Works]:
     for future in futures:  # so that no thread waits on and holds up the end of the program
         if not future.done():
             future.set_exception(TimeoutError("The test is over."))
-
-
-class Running(Generic[T]):
-    """A call in a thread of its own, so that what blocks does not block the tests."""
-
-    def __init__(self, call: Callable[[], T]) -> None:
-        self._call = call
-        self._outcome: Future[T] = Future()
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        __tracebackhide__ = True
-        try:
-            self._outcome.set_result(self._call())
-        except BaseException as error:
-            self._outcome.set_exception(error)
-
-    def ended(self, seconds: float = LIMIT) -> bool:
-        return bool(wait([self._outcome], seconds).done)
-
-    def result(self, deadlock: str) -> T:
-        __tracebackhide__ = True
-        if not self.ended():
-            pytest.fail(f"deadlock: {deadlock}", pytrace=False)
-        if error := self._outcome.exception():
-            raise error
-        return self._outcome.result()
