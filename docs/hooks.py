@@ -46,6 +46,9 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     if page.file.src_uri.startswith("exercises/"):
         markdown = as_exercise_page(markdown, page.file.src_uri)
+    markdown = re.sub(
+        r"^<!-- mistakes of (\w+) -->$", lambda name: mistakes_of(name[1]), markdown, flags=re.M
+    )
     clone = f"```sh\ngit clone {config.repo_url}\n```" if config.repo_url else ""
     markdown = markdown.replace("<!-- clone -->", clone)
     return with_notes(with_sources(markdown))
@@ -56,6 +59,14 @@ def as_exercise_page(markdown: str, name: str) -> str:
     starter = f'```python title="exercise.py"\n--8<-- "docs/{Path(name).parent}/exercise.py"\n```'
     markdown = markdown.replace("<details>", "<details markdown>")
     return f"{markdown}\n## The starter\n\n{starter}\n"
+
+
+def mistakes_of(exercise: str) -> str:
+    """Lists the mistakes that are kept beside the solution of an exercise, folded."""
+    page = DOCS / "exercises" / "solutions" / exercise / "wrong_answers.md"
+    found = re.findall(r"^## \w+\n\n(.+)\n\nAsk: (.+)$", page.read_text(), flags=re.M)
+    listed = "\n".join(f"    - {mistake} *{question}*" for mistake, question in found)
+    return f'??? question "Mistakes, and what to ask"\n\n{listed}'
 
 
 def with_sources(markdown: str) -> str:

@@ -383,6 +383,7 @@ class WrongAnswer:
 
     name: str
     mistake: str
+    ask: str  # the question that leads to it
     fails: str
     changes: list[str]
 
@@ -411,14 +412,18 @@ def wrong_answers(exercise: Exercise) -> list[WrongAnswer]:
     folder = solutions(exercise)
     page = folder / "wrong_answers.md" if folder else HERE / "no such page"
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    form = r"\A(\w+)\n\n(\S.+)\n\nFails: (?:`` (.+) ``|`([^`]+)`)\n\n```diff\n(.+)```\Z"
+    form = (
+        r"\A(\w+)\n\n(\S.+)\n\nAsk: (\S[^\n]+\?)\n\n"
+        r"Fails: (?:`` (.+) ``|`([^`]+)`)\n\n```diff\n(.+)```\Z"
+    )
     found = []
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         parts = re.match(form, section.strip(), re.DOTALL)
         if parts is None:
             raise ValueError(f"{page}: this section has another form:\n{section}")
-        changes = re.split(r"```\s+```diff\n", parts[5])
-        found.append(WrongAnswer(parts[1], parts[2], parts[3] or parts[4], changes))
+        name, mistake, ask, long, short, diff = parts.groups()
+        changes = re.split(r"```\s+```diff\n", diff)
+        found.append(WrongAnswer(name, mistake, ask, long or short, changes))
     return found
 
 
