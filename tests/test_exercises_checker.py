@@ -384,7 +384,7 @@ def test_paths_with_a_blank_are_quoted(tmp_path: Path) -> None:
     folder = tmp_path / "my work"
     assert f'python "{folder}/check.py"' in run(check.HERE / "check.py", "--start", folder)
     shown = run(folder / "check.py", "1", code=1)
-    assert f'write  "{folder}/01_lazy_value/exercise.py"' in shown
+    assert re.search(r'write  "\S*/my work/01_lazy_value/exercise\.py"', shown)  # as seen from here
 
 
 def test_starting_again_keeps_the_answers(folder: Path) -> None:
