@@ -103,6 +103,11 @@ def test_an_attribute_comes_from_the_target() -> None:
     except RecursionError:
         pytest.fail("RecursionError: proxy.color never ends; __getattr__ asks itself for help")
     assert color == "red", f"the target's color is 'red', and proxy.color gave {color!r}"
+    color = answer("proxy.color", Proxy(lambda: proxy))
+    assert color == "red", (
+        f"of a proxy of a proxy, .color gave {color!r}; the target may have a __getattr__ itself, "
+        "so ask it as the dot does"
+    )
 
 
 def test_a_method_of_the_target_can_be_called() -> None:
@@ -161,6 +166,10 @@ def test_an_attribute_that_changes_in_the_target_changes_in_the_proxy() -> None:
 def test_a_missing_attribute_is_an_attribute_error() -> None:
     proxy = Proxy(lambda: "value")
     assert hasattr(proxy, "upper")
+    assert hasattr(Proxy(lambda: Target(color=None)), "color"), (
+        "the target has a color, which is None, and hasattr(proxy, 'color') says False; "
+        "None is an attribute like any other"
+    )
     assert not hasattr(proxy, "color"), (
         "a string has no color, but hasattr(proxy, 'color') says True; "
         "__getattr__ must raise AttributeError for what the target does not have"
@@ -195,12 +204,13 @@ def test_an_assigned_attribute_goes_to_the_target() -> None:
     assert factory.runs == 1, f"the factory ran {factory.runs} times for an assignment and a look"
 
 
-def test_a_new_name_goes_to_the_target() -> None:
+@pytest.mark.parametrize("name", ["size", "_size", "factory", "_factory", "_value"])
+def test_a_new_name_goes_to_the_target(name: str) -> None:
     target = Target()
-    Proxy(lambda: target).size = 5
-    assert vars(target) == {"size": 5}, (
-        f"proxy.size = 5, a name that the target did not have yet: the target has {vars(target)}, "
-        "and must have the size"
+    setattr(Proxy(lambda: target), name, 5)
+    assert vars(target) == {name: 5}, (
+        f"proxy.{name} = 5, a name that the target did not have yet: the target has "
+        f"{vars(target)}, and must have the {name}"
     )
 
 
@@ -211,6 +221,14 @@ def test_an_assignment_is_made_as_the_target_makes_it() -> None:
     except Exception as error:
         pytest.fail(f"the target has a property `fahrenheit`, and assigning it raised {error!r}")
     assert target.fahrenheit == 50, "proxy.fahrenheit = 50 went past the property of the target"
+    try:
+        other = Target(color="red")
+        Proxy(lambda: Proxy(lambda: other)).color = "blue"
+    except Exception as error:
+        pytest.fail(f"the target is a proxy itself, and an assignment to it raised {error!r}")
+    assert vars(other) == {"color": "blue"}, (
+        f"the target is a proxy itself, and hands an assignment on; here {vars(other)} came of it"
+    )
     try:
         Proxy(lambda: "value").color = "red"
     except AttributeError:
@@ -246,6 +264,7 @@ def test_a_proxy_can_be_copied() -> None:
             "proxy's own attribute, which calls __getattr__, and so on"
         )
     assert copied.color == "red", "the copy of a proxy does not find the target's color"
+    assert copied is not proxy, "copy.copy(proxy) gave the proxy itself, which is no copy"
 
 
 @pytest.mark.parametrize("expression", QUESTIONS)

@@ -3,13 +3,14 @@
 import copy
 from collections import Counter, defaultdict, deque
 from fractions import Fraction
+from itertools import count
 from typing import Any
 
 import pytest
 from exercise import Proxy
 from stepping import Particular
 
-USED = Counter, Fraction, Particular, defaultdict, deque  # in the expressions below
+USED = Counter, Fraction, Particular, count, defaultdict, deque  # in the expressions below
 
 
 class Adder:
@@ -22,6 +23,23 @@ class Everything:
 
     def __contains__(self, item: object) -> bool:
         return True
+
+
+class Growing:
+    """Changes in place, and can be hashed."""
+
+    def __init__(self) -> None:
+        self.items = [1]
+
+    def __iadd__(self, other: list[int]) -> "Growing":
+        self.items += other
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Growing) and self.items == other.items
+
+    def __hash__(self) -> int:
+        return 7
 
 
 class Telling:
@@ -80,6 +98,9 @@ BEHAVIOUR = [
     ("x < 0.5", "1"),
     ("x >= 0.5", "1"),
     ("x < 'b'", "1"),
+    ("x > 'b'", "1"),
+    ("x <= 'b'", "1"),
+    ("x >= 'b'", "1"),
     ("x <= {2, 3}", "{1, 2}"),
     ("x == 1", "Particular()"),
     ("x != 1", "Particular()"),
@@ -115,6 +136,8 @@ BEHAVIOUR = [
     ("[each for each in x]", '"text"'),
     ("list(x)", "Particular()"),
     ("type(iter(x)).__name__", "[1, 2]"),
+    ("type(iter(x)).__name__", "{1: 2}"),
+    ("next(iter(x))", "count(5)"),
     ("iter(x)", "5"),
     ("next(iter(x))", "[]"),
     ("'ex' in x", '"text"'),
@@ -231,6 +254,8 @@ GROWING = [
     ("bytearray(b'a')", "b'b'"),
     ("deque([1])", "[2]"),
     ("Counter('ab')", "Counter('b')"),
+    ("Growing()", "[2]"),
+    ("0.5", "0"),
     ("(1, 2)", "(3,)"),
     ("'a'", "'b'"),
     ("1", "0.5"),

@@ -59,9 +59,15 @@ def test_a_proxy_is_an_instance_of_its_targets_class() -> None:
 
 
 def test_who_asks_an_unresolved_proxy_gets_the_truth() -> None:
-    proxy = Proxy(Factory([1, 2]))
+    factory = Factory([1, 2])
+    proxy = Proxy(factory)
     assert isinstance(proxy, list), (
         "nobody told this proxy its class; so isinstance() has to resolve it, and say yes"
+    )
+    _ = isinstance(proxy, list), len(proxy)
+    assert factory.runs == 1, (
+        f"the factory ran {factory.runs} times for three questions; ask the lazy value, which "
+        "makes the target once"
     )
 
 
@@ -154,7 +160,7 @@ def test_repr_shows_the_repr_of_the_factory(factory: Any) -> None:
 
 
 def test_repr_of_a_resolved_proxy_is_that_of_its_target() -> None:
-    for target in [1, 2], "text", "", 0, None, ..., [], Particular(), Dog:
+    for target in [1, 2], "text", "", 0, None, ..., [], Particular(), Dog, "long" * 1000:
         text = repr(resolved(target))
         assert text == repr(target), (
             f"repr() of a resolved proxy gave {text}, and that of its target gives {target!r}; "
@@ -181,15 +187,31 @@ def test_dir_lists_what_is_known() -> None:
     names = dir(proxy)
     assert factory.runs == 0, "the proxy was told its target_type, and dir() ran the factory"
     assert "legs" in names, "dir() of a proxy with the target_type Animal does not list its legs"
+    different = sorted({*dir(Animal)} ^ {*names})
+    assert names == dir(Animal), (
+        f"dir() of a proxy with the target_type Animal and dir(Animal) differ in {different}"
+    )
     proxy.bark()  # resolves it
     assert "bark" in dir(proxy), "the target is a Dog, and dir(proxy) does not list bark"
+
+
+def test_looking_makes_no_object_of_the_target_type() -> None:
+    made: list[object] = []
+
+    class Costly:
+        def __init__(self) -> None:
+            made.append(self)
+
+    proxy = Proxy(Factory(), Costly)
+    _ = repr(proxy), dir(proxy), isinstance(proxy, Costly)
+    assert made == [], "somebody only looked, and an object of the target_type was made for it"
 
 
 @pytest.mark.parametrize("target_type", [None, Animal])
 def test_dir_lists_what_the_target_lists(target_type: type | None) -> None:
     rex = Dog()
     rex.name = "Rex"  # type: ignore[attr-defined]  # any object may have names of its own
-    for target in rex, [], None, 0, "":
+    for target in rex, [], None, 0, "", Dog, resolved(rex):
         names = dir(resolved(target, target_type))
         different = sorted({*dir(target)} ^ {*names})
         assert names == dir(target), (

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import exercise
 import pytest
 from exercise import Fetch, Proxy, store
-from stepping import Running, full_disk
+from stepping import Running, full_disk, moments
 
 VALUES = ["value", "", b"", 0, None, ..., [], {"a": None}]
 
@@ -179,12 +180,15 @@ def test_the_value_is_in_the_file_and_nowhere_else(tmp_path: Path) -> None:
 
 def test_values_that_are_gone_have_files_of_their_own(tmp_path: Path) -> None:
     # Each list is gone after its call, and the next one may lie at the same place in memory.
-    proxies = [store([number], tmp_path) for number in range(20)]
-    numbers = [proxy.pop() for proxy in proxies]
-    assert numbers == list(range(20)), (
-        f"[0] to [19] were stored one after the other, and their proxies hold {numbers}; "
-        "an id() or an address comes again once its object is gone"
-    )
+    for count in 20, 1000:
+        proxies = [store([number], tmp_path) for number in range(count)]
+        numbers = [proxy.pop() for proxy in proxies]
+        wrong = [number for number in range(count) if numbers[number] != number]
+        assert wrong == [], (
+            f"[0] to [{count - 1}] were stored one after the other, and the proxies of "
+            f"{wrong[:10]} hold other values; an id() comes again once its object is gone, and a "
+            "short random name sooner or later"
+        )
 
 
 def test_the_files_of_equal_values_are_two(tmp_path: Path) -> None:
@@ -208,6 +212,23 @@ def test_a_name_does_not_come_again(tmp_path: Path) -> None:
         "first, second were stored, the file of the first one was thrown away, and the third one "
         "got the name of the second, whose value is lost"
     )
+
+
+def test_two_threads_choose_two_names(tmp_path: Path) -> None:
+    for number, moment in enumerate(moments()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        one, other = moment.meet(
+            lambda folder=folder: store("one", folder),  # type: ignore[misc]
+            lambda folder=folder: store("other", folder),  # type: ignore[misc]
+        )
+        for value, thread in ("one", one), ("other", other):
+            proxy = thread.result(f"a thread stored {value!r} {moment}, and waits for ever")
+            assert proxy == value, (
+                f"one thread stopped {moment}, and another one stored its value meanwhile; then "
+                f"the proxy of {value!r} had the value of the other; between looking for a free "
+                "name and using it, others do the same"
+            )
 
 
 def test_another_process_chooses_other_names(tmp_path: Path) -> None:
@@ -269,11 +290,27 @@ def test_a_proxy_arrives_as_a_proxy_without_fetching() -> None:
         "pickle.loads() ran the factory; the value must be fetched at the first use, and not on "
         "arrival"
     )
+    time.sleep(0.3)
+    assert Factory.runs == before, (
+        "the factory ran a moment after the proxy had arrived, though nobody used it"
+    )
     try:
         value = copy.upper()
     except Exception as error:
         value = repr(error)
     assert value == "VALUE", f"proxy.upper() of the proxy that arrived gave {value!r}, not 'VALUE'"
+
+
+def test_many_can_fetch(tmp_path: Path) -> None:
+    proxy = store([1, 2, 3], tmp_path)
+    data = sent(proxy)
+    try:
+        lengths = [len(each) for each in (received(data), proxy, received(data))]
+    except FileNotFoundError:
+        pytest.fail("two copies and the proxy itself were used, and only the first found its file")
+    assert lengths == [3, 3, 3], (
+        f"two copies of [1, 2, 3] and the proxy itself have {lengths} items"
+    )
 
 
 def test_the_cake_stays_at_home(tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 import exercise
 import pytest
 from exercise import bar, measured, predicted, predicted_chain, proxy_of
-from stepping import LIMIT, Running, fast_time
+from stepping import LIMIT, Running, fast_time, replaced
 
 # The durations tell who is at work.
 FOO, INDEPENDENT, DEPENDENT = 0.03, 0.02, 0.01
@@ -88,7 +90,7 @@ def test_bar_works_before_it_needs_the_data(works: Works) -> None:
     assert result == 6, f"the data was [1, 2, 3], and bar() returned {result}, not the sum"
 
 
-@pytest.mark.parametrize("data", [[4, 5], [-1], []], ids=str)
+@pytest.mark.parametrize("data", [[4, 5], [2, 2], [-1], []], ids=str)
 def test_bar_returns_the_sum_of_whatever_comes(works: Works, data: list[int]) -> None:
     future: Future[list[int]] = Future()
     future.set_result(data)
@@ -216,7 +218,14 @@ def test_the_clock_starts_before_the_threads(works: Works, monkeypatch: pytest.M
 
 def test_the_clock_is_one_that_nobody_sets(works: Works) -> None:
     for jump in 1000, -1000:
-        with fast_time(factor=1, wall_clock_jumps=jump):
+        jumps = count(1)
+
+        class Jumping(datetime):
+            @classmethod
+            def now(cls, tz: Any = None, jump: int = jump, jumps: Any = jumps) -> Any:
+                return super().now(tz) + timedelta(seconds=jump * next(jumps))
+
+        with fast_time(factor=1, wall_clock_jumps=jump), replaced({datetime: Jumping}):
             took = measured(FOO, INDEPENDENT, DEPENDENT)
         assert 0 <= took < 100, (
             f"while measured() ran, the time of day was set by {jump} s, and it returned "
