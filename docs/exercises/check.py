@@ -226,7 +226,7 @@ def show_mistakes_of_others(exercise: Exercise, limit: float) -> None:
     show_briefly("")
     print(bold("  Mistakes that others made, each with the test that finds it\n"))
     for each, failure in zip(wrong, found, strict=True):
-        print(indented(each.mistake))
+        print(indented(f"{each.mistake} {each.ask}"))
         changed = "         ...\n".join(each.changes).splitlines()
         code = textwrap.dedent("\n".join(line[1:] for line in changed)).split("\n")
         for mark, line in zip((line[:1] or " " for line in changed), code, strict=True):
