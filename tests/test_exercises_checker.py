@@ -239,6 +239,20 @@ def test_the_next_gap_is_named_before_anything_can_pass(folder: Path) -> None:
     assert "check.py 5\n" in shown
 
 
+@slow
+def test_the_score_of_the_first_predictions_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    run(check.HERE / "check.py", "--start", folder)
+    [predicting] = [each for each in check.track() if each.number == 2]
+    right = predicting.answer(SOLUTIONS).read_text()
+    wrong = right.replace('"len(proxy)": False', '"len(proxy)": True')
+    assert wrong != right
+    for text, code in (wrong, 1), (right, 0):
+        predicting.answer(folder).write_text(text)
+        shown = run(folder / "check.py", 2, code=code)
+        assert "At your first try, 9 of 10 predictions were right." in shown
+
+
 def test_what_is_done_is_ticked_until_it_is_changed(folder: Path) -> None:
     solve(folder, LAZY)
     shown = run(folder / "check.py", code=1)
