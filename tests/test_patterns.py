@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -69,8 +68,7 @@ def test_a_pattern_prints_what_its_page_shows(name: str, printed: dict[str, str]
 def test_a_pattern_does_what_its_picture_shows_and_nothing_earlier(name: str) -> None:
     """How much later depends on the machine."""
     [drawn] = records((PICTURES / f"{name}.svg").read_text()).values()
-    *_, recorded = output_of(PICTURES / "record.py", name).splitlines()
-    [spans] = [[Span(*span) for span in panel] for panel in json.loads(recorded).values()]
+    [spans] = records(output_of(PICTURES / "record.py", name)).values()
     now = first_and_last(spans)
     for doing, (first, last) in first_and_last(drawn).items():
         assert now[doing][0] > first - TOLERANCE

@@ -99,7 +99,7 @@ def test_a_picture_is_what_the_script_draws_of_its_records(name: str) -> None:
 @pytest.mark.parametrize("name", draw.INTERLEAVINGS)
 def test_a_picture_of_an_exercise_is_what_the_script_draws(name: str) -> None:
     picture = (draw.EXERCISES / name / "picture.svg").read_text()
-    assert timeline.interleaving(*draw.INTERLEAVINGS[name]) == picture
+    assert timeline.interleaving(draw.INTERLEAVINGS[name]) == picture
 
 
 # The patterns are run in test_patterns.py.

@@ -17,22 +17,20 @@ import tempfile
 import time
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import Executor, Future, InvalidStateError, ProcessPoolExecutor
 from contextlib import suppress
 from functools import partial
-from itertools import cycle, islice
+from itertools import islice
 from math import inf
 from pathlib import Path
 from sysconfig import get_path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
 
-from connectors import ConnectorError, DeferrableConnector, FileConnector, ManagerConnector
+from connectors import ConnectorError, FileConnector, ManagerConnector
 from proxyfuture import ProxyFuture, Store, resolve
-
-T = TypeVar("T")
 
 
 class Definition(NamedTuple):
@@ -43,7 +41,6 @@ class Definition(NamedTuple):
 
 
 Index = dict[str, list[Definition]]
-Table = list[tuple[int, Definition]]
 
 
 class FooReport(NamedTuple):
@@ -52,11 +49,14 @@ class FooReport(NamedTuple):
 
 
 class BarReport(NamedTuple):
-    table: Table
+    table: list[tuple[int, Definition]]
     started: float
     counted: float
     received: float
     finished: float
+
+
+Reports = tuple[FooReport, BarReport]
 
 
 def foo(future: ProxyFuture[Index], files: Sequence[Path]) -> FooReport:
@@ -86,25 +86,18 @@ def start_both(
     machines: Sequence[Executor], store: Store, files: Sequence[Path], first: str = "bar"
 ) -> tuple[Future[FooReport], Future[BarReport]]:
     """Starts `foo` and `bar` in either order, and returns at once."""
-    turns = cycle(machines)
-
-    def invoke_remote(function: Callable[..., T], *arguments: object) -> Future[T]:
-        return next(turns).submit(function, *arguments)
-
     future: ProxyFuture[Index] = store.future(dict)
     if first == "bar":
-        running_bar = invoke_remote(bar, future.proxy(), files)
-        running_foo = invoke_remote(foo, future, files)
+        running_bar = machines[1].submit(bar, future.proxy(), files)
+        running_foo = machines[0].submit(foo, future, files)
     else:
-        running_foo = invoke_remote(foo, future, files)
-        running_bar = invoke_remote(bar, future.proxy(), files)
+        running_foo = machines[0].submit(foo, future, files)
+        running_bar = machines[1].submit(bar, future.proxy(), files)
     running_foo.add_done_callback(partial(report_failure, future))
     return running_foo, running_bar
 
 
-def run_in_turn(
-    machines: Sequence[Executor], store: Store, files: Sequence[Path]
-) -> tuple[FooReport, BarReport]:
+def run_in_turn(machines: Sequence[Executor], store: Store, files: Sequence[Path]) -> Reports:
     """Runs `foo`, and then `bar`, as without a proxy future."""
     future: ProxyFuture[Index] = store.future(dict)
     foo_report = machines[0].submit(foo, future, files).result()
@@ -143,16 +136,11 @@ def index_of_definitions(files: Sequence[Path]) -> Index:
     index = defaultdict(list)
     for file in files:
         with suppress(*BAD_FILE):
-            for definition in list(definitions_in(file)):  # all of a file, or none
-                index[definition.name].append(definition)
+            for node in parse(file).body:
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                    lines = ast.unparse(node).count("\n") + 1  # comments and blank lines are gone
+                    index[node.name].append(Definition(node.name, lines, file, node.lineno))
     return dict(index)
-
-
-def definitions_in(file: Path) -> Iterator[Definition]:
-    for node in parse(file).body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            lines = ast.unparse(node).count("\n") + 1  # comments and blank lines are gone
-            yield Definition(node.name, lines, file, node.lineno)
 
 
 def parse(file: Path) -> ast.Module:
@@ -172,13 +160,14 @@ def count_calls(files: Sequence[Path], among: Container[str] | None = None) -> C
     return calls
 
 
-def most_called(calls: Counter[str], index: Index) -> Table:
+def most_called(calls: Counter[str], index: Index) -> list[tuple[int, Definition]]:
     """Returns the most called of the definitions that are the only ones of their name."""
-    table = []
-    for name, count in calls.most_common():
-        if len(index.get(name, [])) == 1 and not hasattr(builtins, name):
-            table.append((count, index[name][0]))
-    return table[:5]
+    found = [
+        (count, index[name][0])
+        for name, count in calls.most_common()
+        if len(index.get(name, [])) == 1 and not hasattr(builtins, name)
+    ]
+    return found[:5]
 
 
 # The program around them
@@ -186,25 +175,20 @@ def most_called(calls: Counter[str], index: Index) -> Table:
 
 def main() -> None:
     """Runs both in turn, then both at once, and prints what came out."""
-    options, files = command_line()
-    print(f"foo makes an index of {len(files)} files. bar counts the calls in them, and needs")
-    print("the index for the last third. Each has a process of its own.")
-    context = multiprocessing.get_context(options.start_method)
-    with (
-        # As if on two machines: were it one executor with two processes, the death of one of
-        # them would end the other.
-        ProcessPoolExecutor(1, context) as machine,
-        ProcessPoolExecutor(1, context) as other_machine,
-        # The store last, so that it is closed first: if something fails here, nobody waits on.
-        tempfile.TemporaryDirectory() as scratch,
-        Store("foo-bar", connector(options.connector, scratch)) as store,
-    ):
-        machines = machine, other_machine
-        warm_up(machines, store)
-        in_turn = run_in_turn(machines, store, files)
-        running_foo, running_bar = start_both(machines, store, files, options.first)
-        at_once = running_foo.result(), running_bar.result()
+    parser = argparse.ArgumentParser(description="Run foo and bar at once in two processes.")
+    add = parser.add_argument
+    add("directory", nargs="?", type=Path, default=Path(get_path("stdlib")), help="of Python files")
+    add("--first", choices=["bar", "foo"], default="bar", help="which of them starts first")
+    add("--connector", choices=["manager", "file"], default="manager", help="where the index waits")
+    add("--start-method", choices=["spawn", "forkserver", "fork"], default="spawn")
+    options = parser.parse_args()
+    files = files_in(options.directory)
+    if not files:
+        parser.error(f"no Python file in {options.directory}")
 
+    print(f"foo makes an index of {len(files)} files. bar counts the calls in them, and needs")
+    print("the index for the last third. First they run in turn, then at the same time.")
+    in_turn, at_once = run_both_ways(files, options.first, options.connector, options.start_method)
     serial, overlapped = took(*in_turn), took(*at_once)
     scale = max(serial, overlapped)
     print("\nOne after the other, since bar cannot start without a value:\n")
@@ -219,33 +203,33 @@ def main() -> None:
         print(f"{count:5}  {definition.name:<27.27}  {definition.lines:5}  {place[-38:]}")
 
 
-def command_line() -> tuple[argparse.Namespace, list[Path]]:
-    """Returns the options and the files to read."""
-    parser = argparse.ArgumentParser(description="Run foo and bar at once in two processes.")
-    add = parser.add_argument
-    add("directory", nargs="?", type=Path, default=Path(get_path("stdlib")), help="of Python files")
-    add("--first", choices=["bar", "foo"], default="bar", help="which of them starts first")
-    add("--connector", choices=["manager", "file"], default="manager", help="where the index waits")
-    add("--start-method", choices=["spawn", "forkserver", "fork"], default="spawn")
-    options = parser.parse_args()
-    found = (path for path in options.directory.rglob("*.py") if path.is_file())
-    files = sorted(islice(found, 90))  # Reading so many takes a second or two.
-    if not files:
-        problem = "holds no Python file" if options.directory.is_dir() else "is not a directory"
-        parser.exit(2, f"{parser.prog}: {options.directory} {problem}.\n")
-    return options, files
+def files_in(directory: Path) -> list[Path]:
+    """Returns so many Python files that to read them takes a second or two."""
+    return sorted(islice((path for path in directory.rglob("*.py") if path.is_file()), 90))
 
 
-def connector(kind: str, scratch: str) -> DeferrableConnector[Any]:
-    return FileConnector(f"{scratch}/store") if kind == "file" else ManagerConnector()
-
-
-def warm_up(machines: Sequence[Executor], store: Store) -> None:
-    """Has each machine start its process, import the modules and open the store."""
-    future: ProxyFuture[str] = store.future(str)
-    future.set_result("warm")
-    for running in [machine.submit(resolve, future.proxy()) for machine in machines]:
-        running.result()
+def run_both_ways(
+    files: Sequence[Path], first: str = "bar", connector: str = "manager", method: str = "spawn"
+) -> tuple[Reports, Reports]:
+    """Returns what `foo` and `bar` report when they run in turn, and when they run at once."""
+    context = multiprocessing.get_context(method)
+    with (
+        # As if on two machines: were it one executor with two processes, the death of one of
+        # them would end the other.
+        ProcessPoolExecutor(1, context) as machine,
+        ProcessPoolExecutor(1, context) as other_machine,
+        # The store last, so that it is closed first: if something fails here, nobody waits on.
+        tempfile.TemporaryDirectory() as scratch,
+        Store(
+            "foo-bar",
+            FileConnector(f"{scratch}/store") if connector == "file" else ManagerConnector(),
+        ) as store,
+    ):
+        machines = machine, other_machine
+        run_in_turn(machines, store, [])  # has both start, import the modules and open the store
+        in_turn = run_in_turn(machines, store, files)
+        running_foo, running_bar = start_both(machines, store, files, first)
+        return in_turn, (running_foo.result(), running_bar.result())
 
 
 def took(foo: FooReport, bar: BarReport) -> float:
@@ -256,27 +240,20 @@ def picture(foo: FooReport, bar: BarReport, scale: float) -> str:
     """Draws the time from left to right, a lane for each process, and the index on its way."""
     began = min(foo.started, bar.started)
 
-    def column(moment: float) -> int:
-        return int((moment - began) / scale * 62)
-
     def lane(*activities: tuple[str, float, float]) -> str:
         drawn = ""
-        for mark, begin, end in activities:
-            drawn = drawn.ljust(column(begin)) + mark * (column(end) - column(begin))
+        for mark, *times in activities:
+            begin, end = (int((moment - began) / scale * 62) for moment in times)
+            drawn = drawn.ljust(begin) + mark * (end - begin)
         return drawn
 
-    try:
-        dot, line = "●", "↓"
-        (dot + line).encode(sys.stdout.encoding or "ascii")
-    except UnicodeError:
-        dot, line = "o", "v"
-    free, waited = ("=", bar.started, bar.counted), (".", bar.counted, bar.received)
-    return "\n".join(
-        [
-            f"foo  {lane(('=', foo.started, foo.indexed))}{dot}",
-            " " * (5 + column(bar.received)) + line,
-            f"bar  {lane(free, waited, ('#', bar.received, bar.finished))}  {took(foo, bar):.2f} s",
-        ]
+    dot, arrow = "●↓" if "utf" in (sys.stdout.encoding or "").lower() else "ov"
+    before = lane(("=", bar.started, bar.counted), (".", bar.counted, bar.received))
+    after = lane(("#", bar.received, bar.finished)).lstrip()
+    return (
+        f"foo  {lane(('=', foo.started, foo.indexed))}{dot}\n"
+        f"     {' ' * len(before)}{arrow}\n"
+        f"bar  {before}{after}  {took(foo, bar):.2f} s"
     )
 
 

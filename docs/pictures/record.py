@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import inspect
 import json
+import math
 import os
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the modules, in a clone of the project
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "patterns"))
 
-from timeline import Panels, Span
+from timeline import Panels, Span, timeline
 
 from connectors import (
     AlreadySetError,
@@ -148,12 +149,11 @@ VISIBLE = 0.02  # seconds of work that a picture can show
 
 
 def spans(notes: Sequence[Note]) -> Iterator[Span]:
-    """Returns what the notes say, one task after the other, and the client last."""
-    begun = min(note.start for note in notes)
-    notes = [note._replace(start=note.start - begun, end=note.end - begun) for note in notes]
-    submitted = [note.who for note in notes if note.what == "submitted"]
+    """Returns what the notes say, in the order in which tasks pass values on, the client last."""
+    submitted = dict.fromkeys(note.who for note in notes if note.what == "submitted")
     passed = {note.key: note for note in notes if note.what == "passing"}
-    for lane in dict.fromkeys([*submitted, "client"]):
+    first = {note.who: note.start for note in reversed(passed.values())}
+    for lane in [*sorted(submitted, key=lambda lane: first.get(lane, math.inf)), "client"]:
         since = None  # what was done last, in a task that has not ended
         for who, what, start, end, key in merged(note for note in notes if note.who == lane):
             if since is not None and start - since > VISIBLE:
@@ -181,4 +181,4 @@ def merged(notes: Iterable[Note]) -> list[Note]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(record(sys.argv[1])))
+    print(timeline(record(sys.argv[1])))

@@ -14,7 +14,7 @@ A picture has one or more panels on a common scale of time, such as the same wor
 Each panel has a lane for everybody in it, in the order of the spans. A value is an orange dot,
 which travels along an arrow from the lane of its producer to that of its consumer.
 
-    >>> picture = interleaving({"a thread": {1: "looks"}, "another": {2: "looks"}}, 2, "both look")
+    >>> picture = interleaving([("one", "looks"), ("another", "looks"), ("", "Both have looked.")])
 
 Widths are percentages and texts have a fixed size. So a picture fits any screen, if it stands in
 the page itself (`hooks.py` puts it there), where it also has the page's colors. Opened alone, it
@@ -27,6 +27,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from html import escape, unescape
+from itertools import count
 from typing import Literal, NamedTuple
 
 What = Literal["working", "waiting", "passing", "receives"]
@@ -56,7 +57,6 @@ VERBS = {
     "using": "uses the value",
     "waiting": "waits",
     "passing": "passes the value on",
-    "receives": "receives the value",
 }
 
 # The variables are those of the pages; the colors beside them are for a picture alone.
@@ -72,8 +72,8 @@ STYLE = """
 .timeline .waiting { stroke-dasharray: 5 4 }
 .timeline .value { fill: var(--value, #e8590c) }
 .timeline .arrow { stroke: var(--value, #e8590c); stroke-width: 2.5 }
-.timeline .fatal { stroke: var(--fatal, #c92a2a); stroke-width: 2; fill: none }
-.timeline text.fatal { fill: var(--fatal, #c92a2a); stroke: none; font-weight: 700 }
+.timeline .fatal { fill: var(--fatal, #c92a2a); fill-opacity: .15 }
+.timeline text.fatal { fill-opacity: 1; font-weight: 700 }
 """
 
 
@@ -82,16 +82,9 @@ def timeline(panels: Panels) -> str:
 
     What was drawn can be had back with `records`.
     """
-    first = min(span.start for spans in panels.values() for span in spans)
-    panels = {
-        heading: [
-            span._replace(start=round(span.start - first, 4), end=round(span.end - first, 4))
-            for span in spans
-        ]
-        for heading, spans in panels.items()
-    }
-    total = max(span.end for spans in panels.values() for span in spans)
+    panels = {heading: from_its_start(spans) for heading, spans in panels.items()}
     totals = [max(span.end for span in spans) for spans in panels.values()]
+    total = max(totals)
     parts, y = [], 0
     for number, (heading, spans) in enumerate(panels.items()):
         if heading:
@@ -112,39 +105,29 @@ def timeline(panels: Panels) -> str:
     )
 
 
-def interleaving(lanes: Mapping[str, Mapping[int, str]], fatal: int, says: str) -> str:
-    """Returns the picture of steps that threads take in turn, with the fatal one marked.
+def interleaving(steps: Sequence[tuple[str, str]]) -> str:
+    """Returns the picture of steps that threads take in turn, each with the name of its thread.
 
-    Args:
-        lanes: For each thread, its steps by their place in the whole order, from 1.
-        fatal: After which step it has happened.
-        says: What has happened.
+    A step of nobody, with an empty name, says what is fatal from there on.
     """
-    last = max(number for steps in lanes.values() for number in steps)
-    parts = []
-    width = 100 / len(lanes)
-    told = []
-    for column, (lane, steps) in enumerate(lanes.items()):
-        left = column * width
-        parts.append(f'<text class="heading" x="{left + 1:g}%" y="16">{escape(lane)}</text>')
-        parts.append(
-            f'<line class="lane" x1="{left + 1:g}%" x2="{left + 1:g}%" y1="24" '
-            f'y2="{STEP * last + 30}"/>'
-        )
-        for number, step in steps.items():
-            y = STEP * number
-            kind = "waiting" if step.startswith("waits") else "working"
-            place = f'x="{left + 1:g}%" y="{y - 8}" width="5" height="{STEP - 6}"'
-            text = f'<text x="{left + 4:g}%" y="{y + 11}">{number}. {escape(step)}</text>'
-            parts += [f'<rect class="{kind}" {place}/>', text]
-            told.append((number, f"{number}. {lane} {step}."))
-    y = STEP * fatal + STEP - 11
-    parts.append(f'<line class="fatal" x2="100%" y1="{y}" y2="{y}" stroke-dasharray="6 4"/>')
-    bottom = STEP * (last + 1) + 18
-    warning = f"From step {fatal} on, {says}"
-    parts.append(f'<text class="fatal" x="1%" y="{bottom}">{escape(warning)}</text>')
-    words = " ".join([*(text for _, text in sorted(told)), warning])
-    return _drawn(parts, bottom + 12, {"lanes": lanes, "fatal": fatal, "says": says}, words)
+    lanes = list(dict.fromkeys(who for who, _ in steps if who))
+    left = {lane: 100 * column // len(lanes) + 1 for column, lane in enumerate(lanes)}
+    height = 40 + STEP * len(steps)
+    parts, told, number = [], [], count(1)
+    for lane, x in left.items():
+        parts.append(f'<text class="heading" x="{x}%" y="16">{escape(lane)}</text>')
+        parts.append(f'<line class="lane" x1="{x}%" x2="{x}%" y1="24" y2="{height - 10}"/>')
+    for y, (who, step) in zip(count(30, STEP), steps, strict=False):
+        if who:
+            text, kind = f"{next(number)}. {step}", "waiting" if "waits" in step else "working"
+            place = f'x="{left[who]}%" y="{y}" width="5" height="{STEP - 6}"'
+            parts.append(f'<rect class="{kind}" {place}/>')
+            parts.append(f'<text x="{left[who]}%" dx="11" y="{y + 19}">{escape(text)}</text>')
+        else:
+            parts.append(f'<rect class="fatal" y="{y}" width="100%" height="{STEP - 6}"/>')
+            parts.append(f'<text class="fatal" x="1%" y="{y + 19}">{escape(step)}</text>')
+        told.append(f"{who} {step}.".strip())
+    return _drawn(parts, height, steps, " ".join(told))
 
 
 def _drawn(parts: Sequence[str], height: int, record: object, words: str) -> str:
@@ -163,6 +146,15 @@ def _drawn(parts: Sequence[str], height: int, record: object, words: str) -> str
     )
 
 
+def from_its_start(spans: Sequence[Span]) -> list[Span]:
+    """Returns the spans on a clock that is 0 where the first of them starts."""
+    first = min(span.start for span in spans)
+    return [
+        span._replace(start=round(span.start - first, 4), end=round(span.end - first, 4))
+        for span in spans
+    ]
+
+
 def records(picture: str) -> dict[str, list[Span]]:
     """Returns what a picture was drawn from, with the first start as 0."""
     text = picture.partition("<metadata>")[2].partition("</metadata>")[0]
@@ -174,8 +166,7 @@ def described(panels: Panels) -> str:
     """Says in words what a picture shows, for those who cannot see it."""
     sentences = []
     for heading, spans in panels.items():
-        if heading:
-            sentences.append(f"{heading}:")
+        sentences += [f"{heading}:"] if heading else []
         for lane in dict.fromkeys(span.who for span in spans):
             doings = [
                 f"{VERBS[span.what]} from {span.start:.2f} to {span.end:.2f} s"
@@ -202,21 +193,16 @@ def _bars(spans: Sequence[Span], y: int, total: float) -> list[str]:
 
 def _value(span: Span, tops: Mapping[str, int], total: float) -> list[str]:
     """Draws the dot where a value is passed on, or the arrow from there to where it is received."""
+    x1, x2, y = _across(span.start, total), _across(span.end, total), tops[span.who]
     if span.what == "passing":
-        x, y = _across(span.start, total), tops[span.who] + BAR // 2
-        return [f'<circle class="value" cx="{x}" cy="{y}" r="6"/>']
-    if span.what != "receives" or span.giver not in tops:
+        return [f'<circle class="value" cx="{x1}" cy="{y + 9}" r="6"/>']
+    if span.what != "receives":
         return []
-    down = tops[span.giver] < tops[span.who]
-    begin = tops[span.giver] + BAR // 2
-    end = tops[span.who] - 9 if down else tops[span.who] + BAR + 9
-    x1, x2 = _across(span.start, total), _across(span.end, total)
     # Its head has a place of its own, since a path knows no percentages.
-    tip = 9 if down else -9
     return [
-        f'<line class="arrow" x1="{x1}" y1="{begin}" x2="{x2}" y2="{end}"/>',
-        f'<svg x="{x2}" y="{end}" overflow="visible">'
-        f'<path class="value" d="M-6 0 L6 0 L0 {tip} Z"/></svg>',
+        f'<line class="arrow" x1="{x1}" y1="{tops[span.giver] + 9}" x2="{x2}" y2="{y - 9}"/>',
+        f'<svg x="{x2}" y="{y - 9}" overflow="visible">'
+        '<path class="value" d="M-6 0 L6 0 L0 9 Z"/></svg>',
     ]
 
 
