@@ -114,14 +114,16 @@ def test_the_content_connector_keeps_equal_values_once() -> None:
 def test_foo_bar_joins_the_calls_with_the_definitions_and_draws_both_processes(
     project: Path, options: str
 ) -> None:
-    program = run(EXAMPLES / "foo_bar.py", *options.split(), project)
+    encoding, dot, arrow = ("ascii", "o", "v") if "file" in options else ("utf-8", "●", "↓")
+    program = run(EXAMPLES / "foo_bar.py", *options.split(), project, PYTHONIOENCODING=encoding)
     output = program.stdout
     assert (program.stderr, program.returncode) == ("", 0)
     rows = re.findall(r"^ *(\d+)  (\w+) +(\d+)  (\S+:\d+)$", output, re.MULTILINE)
     assert sorted(rows) == EXPECTED
     assert "an index of 4 files." in output
     assert max(map(len, output.splitlines())) <= 80
-    assert len(re.findall(r"^foo  [ =]*●\n *↓\nbar  [ =.#]*  .* s$", output, re.MULTILINE)) == 2
+    lanes = rf"^foo  [ =]*{dot}\n *{arrow}\nbar  [ =.#]*  .* s$"
+    assert len(re.findall(lanes, output, re.MULTILINE)) == 2
     [overlapped, serial] = re.findall(r"([\d.]+) s(?= instead|\.)", output)[-2:]
     assert re.findall(r"^bar .* ([\d.]+) s$", output, re.MULTILINE) == [serial, overlapped]
 

@@ -95,17 +95,19 @@ RUNS = 7
 
 
 def best(runs: Iterable[Panels]) -> Panels:
-    """Returns the quickest run, of those in which somebody waited if there are any.
+    """Returns the quickest of the runs that show the idea, or of all if none does.
 
-    To wait is what the pictures are about. And a machine that is busy with other things would
-    show these as well.
+    In one that does, somebody waits, and what is done in another way takes less time. A machine
+    that is busy with other things hides that.
     """
 
-    def badness(panels: Panels) -> tuple[bool, float]:
-        spans = [span for panel in panels.values() for span in from_its_start(panel)]
-        total = max(span.end for span in spans)
-        waited = sum(span.end - span.start for span in spans if span.what == "waiting")
-        return waited < total / 10, total
+    def badness(panels: Panels) -> tuple[bool, bool, float]:
+        shown = [from_its_start(spans) for spans in panels.values()]
+        totals = [max(span.end for span in spans) for spans in shown]
+        waits = [
+            span.end - span.start for spans in shown for span in spans if span.what == "waiting"
+        ]
+        return sum(waits) < max(totals) / 10, totals != sorted(totals)[::-1], max(totals)
 
     return min(runs, key=badness)
 

@@ -1,6 +1,6 @@
 """Cleaning up: what a value leaves behind, and who removes it.
 
-A value stays until it is evicted, or until its store is closed by who created it.
+A value stays until it is evicted, or until the client closes the store.
 
     python docs/examples/patterns/cleaning_up.py
 """
