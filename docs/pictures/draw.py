@@ -54,7 +54,6 @@ DRAWN: dict[str, Callable[[], Panels]] = {
     **{name: partial(record, name) for name in PATTERNS},
 }
 
-
 EXERCISES = Path(__file__).parents[1] / "exercises"
 
 # What goes wrong where threads meet, for the exercises: who takes which step, in their order.

@@ -27,13 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "patterns"))
 
 from timeline import Panels, Span, timeline
 
-from connectors import (
-    AlreadySetError,
-    BytesLike,
-    ConnectorError,
-    FileConnector,
-    ManagerConnector,
-)
+from connectors import AlreadySetError, BytesLike, ConnectorError, FileConnector, ManagerConnector
 
 T = TypeVar("T")
 
@@ -43,13 +37,10 @@ PATTERNS = sorted(path.stem for path in Path(__file__).parents[1].glob("examples
 def record(pattern: str) -> Panels:
     """Runs the pattern of that name, and returns what everybody in it did."""
     module = importlib.import_module(pattern)
-    for noting, noted in {
-        NotingExecutor: "ProcessPoolExecutor",
-        NotingManagerConnector: "ManagerConnector",
-        NotingFileConnector: "FileConnector",
-    }.items():
-        if hasattr(module, noted):
-            setattr(module, noted, noting)
+    for noting in NotingExecutor, NotingManagerConnector, NotingFileConnector:
+        replaced = noting.__bases__[-1].__name__
+        if hasattr(module, replaced):
+            setattr(module, replaced, noting)
     with tempfile.TemporaryDirectory() as directory:
         notes = Path(directory, "notes")
         os.environ[NOTES] = str(notes)
@@ -79,9 +70,7 @@ class Note(NamedTuple):
 me = "client"  # in a worker, the task that it performs
 
 
-def note(
-    what: str, *, who: str | None = None, start: float | None = None, key: object = ""
-) -> None:
+def note(what: str, *, who: str = "", start: float | None = None, key: object = "") -> None:
     now = time.monotonic()  # all processes of a machine share this clock
     line = json.dumps([who or me, what, start or now, now, str(key)])
     with open(os.environ[NOTES], "a") as notes:  # to append, so that nobody overwrites another's

@@ -100,9 +100,8 @@ def timeline(panels: Panels) -> str:
         for span in spans:
             parts += _value(span, tops, total)
         y += LANE * len(lanes)
-    return _drawn(
-        _axis(total, y + 4) + parts + _legend(y + 50), y + FOOT, panels, described(panels)
-    )
+    parts = [*_axis(total, y + 4), *parts, *_legend(y + 50)]
+    return _drawn(parts, y + FOOT, panels, described(panels))
 
 
 def interleaving(steps: Sequence[tuple[str, str]]) -> str:
