@@ -69,7 +69,8 @@ def test_a_pattern_does_what_its_picture_shows_and_nothing_earlier(name: str) ->
     """How much later depends on the machine."""
     [drawn] = records((PICTURES / f"{name}.svg").read_text()).values()
     [spans] = records(output_of(PICTURES / "record.py", name)).values()
-    assert list(dict.fromkeys(it.who for it in spans)) == list(dict.fromkeys(it.who for it in drawn))
+    lanes, shown = ([span.who for span in each] for each in (spans, drawn))
+    assert list(dict.fromkeys(lanes)) == list(dict.fromkeys(shown))
     now = first_and_last(spans)
     for doing, (first, last) in first_and_last(drawn).items():
         assert now[doing][0] > first - TOLERANCE
