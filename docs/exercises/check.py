@@ -224,7 +224,8 @@ def show_mistakes_of_others(exercise: Exercise, limit: float) -> None:
             file.write_text(each.applied_to(solution), encoding="utf-8")
         found = in_parallel(lambda file: check(exercise, file, limit=limit).failure, files)
     show_briefly("")
-    print(bold("  Mistakes that others made, each with the test that finds it\n"))
+    print(bold("  Mistakes that others made, each with the test that finds it"))
+    print("  (- is in the project's answer, + is what somebody wrote instead)\n")
     for each, failure in zip(wrong, found, strict=True):
         print(indented(f"{each.mistake} {each.ask}"))
         changed = "         ...\n".join(each.changes).splitlines()

@@ -250,7 +250,7 @@ def test_no_attribute_of_the_target_is_hidden() -> None:
         found = getattr(Proxy(lambda name=name: Target(**{name: "of the target"})), name)
         assert found == "of the target", (
             f"the proxy has an attribute {name!r} of its own, which hides the target's; "
-            "use a name that no other class has"
+            "use a name that no other class has, such as Python makes of `self.__lazy` in a class"
         )
 
 
