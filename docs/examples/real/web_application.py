@@ -25,6 +25,6 @@ def application(environ: dict[str, Any], start_response: Callable[..., object]) 
         future.set_result("Hello")
         said = "set"
     else:
-        said = str(future.proxy(timeout=60))  # blocks this worker until the other one has set it
+        said = str(future.proxy(timeout=20))  # blocks this worker until the other one has set it
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"{said} by worker {os.getpid()}".encode()]
