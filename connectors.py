@@ -376,9 +376,9 @@ class ManagerConnector(_Base[ManagerKey]):
 
     _key_type = ManagerKey
     _remedy = (
-        "A ManagerConnector()'s server belongs to the process that made it: only that process and "
-        "its children have its authentication key, and it ends with them. For a server that lasts, "
-        "or for others, run `python -m connectors serve HOST:PORT`, with one PROXYFUTURE_AUTHKEY."
+        "A ManagerConnector()'s server belongs to the process that made it: it ends with that one, "
+        "and only its children have its authentication key, too. For a server that lasts, or for "
+        "others, run `python -m connectors serve HOST:PORT`, with one PROXYFUTURE_AUTHKEY."
     )
 
     def __init__(self, address: Address | None = None) -> None:
@@ -650,10 +650,10 @@ class FileConnector(_Base[FileKey]):
                 _Directory(self._store_dir).remove()
 
     def _get_medium(self) -> _Directory:
-        # At each use: a directory that was removed must not look like a key that is not set.
+        # At each use: a removed directory is no unset key, and pickles of others run code here.
         status = os.stat(self._store_dir + os.sep)  # the separator: only a directory will do
         if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
-            raise PermissionError("others may write to the directory, or own it")  # and its pickles
+            raise PermissionError("others may write to the directory, or own it")
         return _Directory(self._store_dir)
 
 

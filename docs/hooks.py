@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import io
 import itertools
 import os
 import re
 import subprocess
 import textwrap
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -34,13 +37,28 @@ def on_files(files: Any, config: Any) -> Any:
     """Adds what the pages offer: the two modules, the licence, and all of the project."""
     from mkdocs.structure.files import File, InclusionLevel  # the tests read this file without
 
-    archive = ["git", "archive", "--format=zip", "--prefix=proxyfuture/", "HEAD"]
-    whole = subprocess.run(archive, cwd=ROOT, capture_output=True, check=True).stdout
-    offered = {name: (ROOT / name).read_bytes() for name in DOWNLOADS} | {"proxyfuture.zip": whole}
+    offered = {name: (ROOT / name).read_bytes() for name in DOWNLOADS}
+    offered["proxyfuture.zip"] = zipped()
     for name, content in offered.items():
         file = File.generated(config, name, content=content, inclusion=InclusionLevel.INCLUDED)
         files.append(file)
     return files
+
+
+def zipped() -> bytes:
+    """Returns what is committed of the project or, where it was unzipped itself, all its files."""
+    if (ROOT / ".git").exists():
+        archive = ["git", "archive", "--format=zip", "--prefix=proxyfuture/", "HEAD"]
+        return subprocess.run(archive, cwd=ROOT, capture_output=True, check=True).stdout
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
+    content = io.BytesIO()
+    with ZipFile(content, "w", ZIP_DEFLATED) as whole:
+        for file in sorted(ROOT.rglob("*")):
+            parts = file.relative_to(ROOT).parts
+            names = [*parts, "/".join(parts)]
+            if not any(fnmatch(name, pattern) for name in names for pattern in ignored):
+                whole.write(file, Path("proxyfuture", *parts))
+    return content.getvalue()
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
@@ -56,15 +74,20 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 def as_exercise_page(markdown: str, name: str) -> str:
     """Makes a page of an exercise's README: its starter below, and its hints formatted."""
+    doors = (
+        "[exercise.py](exercise.py){ download='exercise.py' } is this listing. The tests come with "
+        "[the whole project](../../proxyfuture.zip). [All exercises](../../exercises.md#the-track)"
+    )
     starter = f'```python title="exercise.py"\n--8<-- "docs/{Path(name).parent}/exercise.py"\n```'
     markdown = markdown.replace("<details>", "<details markdown>")
-    return f"{markdown}\n## The starter\n\n{starter}\n"
+    return f"{markdown}\n## The starter\n\n{starter}\n\n{doors}\n"
 
 
 def mistakes_of(exercise: str) -> str:
     """Lists the mistakes that are kept beside the solution of an exercise, folded."""
     page = DOCS / "exercises" / "solutions" / exercise / "wrong_answers.md"
-    found = re.findall(r"^## \w+\n\n(.+)\n\nAsk: (.+)$", page.read_text(), flags=re.M)
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(r"^## \w+\n\n(.+)\n\nAsk: (.+)$", text, flags=re.M)
     listed = "\n".join(f"    - {mistake} *{question}*" for mistake, question in found)
     return f'??? question "Mistakes, and what to ask"\n\n{listed}'
 
@@ -145,9 +168,10 @@ def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
     """Names the column in each cell of a table. On a phone, where a row is a list, it is shown."""
 
     def labelled(table: re.Match[str]) -> str:
-        heads = [re.sub("<.*?>", "", head) for head in re.findall(r"<th[^>]*>(.*?)</th>", table[0])]
-        labels = itertools.cycle(heads)
-        return re.sub("<td", lambda _: f'<td data-label="{next(labels)}"', table[0])
+        heads = re.findall(r"<th[^>]*>(.*?)</th>", table[0])
+        names = [re.sub("<.*?>", "", head.replace("<br>", " ")) for head in heads]
+        labels = itertools.cycle(f' data-label="{name}"' if name else "" for name in names)
+        return re.sub("<td", lambda _: f"<td{next(labels)}", table[0])
 
     if page.file.src_uri == "exercises.md":  # where the track names their folders
         link = r'<td><a href="exercises/\1/index.html"><code>\1</code></a>'

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import ROOT
@@ -104,8 +105,9 @@ def test_the_page_for_the_teacher_has_every_exercise_with_its_mistakes(
     heading = (exercise.tests.parent / "README.md").read_text().partition("\n")[0]
     section = page.partition(f"##{heading}\n")[2].partition("\n### ")[0]
     assert f"*{exercise.minutes}.*" in section
-    assert f"<!-- mistakes of {exercise.name} -->" in section
-    shown = hooks.mistakes_of(exercise.name)
+    page_of_the_site = SimpleNamespace(file=SimpleNamespace(src_uri="teaching.md"))
+    config = SimpleNamespace(repo_url="")
+    shown = hooks.on_page_markdown(section, page_of_the_site, config, None)
     assert all(f"- {wrong.mistake} *{wrong.ask}*" in shown for wrong in WRONG[exercise])
     assert len(WRONG[exercise]) >= 3
 

@@ -116,6 +116,29 @@ def test_interrupting_the_kernel_ends_a_wait_and_the_proxy_can_be_used_later() -
     assert shown[3] == ["'the data'"]
 
 
+A_POOL = """
+import signal, time
+from concurrent.futures import ProcessPoolExecutor
+from connectors import ManagerConnector
+from proxyfuture import Store
+
+store = Store("notebook", ManagerConnector())
+future = store.future(str)
+p = future.proxy()
+pool = ProcessPoolExecutor(
+    1, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+)
+working = pool.submit(time.sleep, 8)
+done = pool.submit(future.set_result, "the data")  # by the same worker, afterwards
+"""
+
+
+def test_an_interrupt_spares_the_producer_in_a_pool_that_ignores_it() -> None:
+    shown = executed(A_POOL, "p.upper()", "working.result(60)", "p.upper()", timeout=5)
+    assert shown[1] == ["KeyboardInterrupt"]
+    assert shown[3] == ["'THE DATA'"]
+
+
 # Programs that look
 
 LOOKS = re.findall(r"^\| `(.+)` \| (.*?) ?\| (.*?) ?\| (.*?) ?\|$", PAGE, re.MULTILINE)

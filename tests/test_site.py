@@ -55,11 +55,11 @@ pytestmark = [
 ]
 
 
-def build(site: Path, **environment: str) -> str:
+def build(site: Path, root: Path = ROOT, **environment: str) -> str:
     """Builds the pages, and returns what MkDocs said."""
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
-        cwd=ROOT,
+        cwd=root,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -131,8 +131,24 @@ def test_with_an_address_a_page_leads_to_where_it_can_be_edited_and_cloned(tmp_p
 def test_the_site_offers_the_modules_and_all_of_the_project(site: Path) -> None:
     for name in "proxyfuture.py", "connectors.py", "LICENSE":
         assert (site / name).read_bytes() == (ROOT / name).read_bytes()
+    assert "proxyfuture/docs/exercises/check.py" in names_in(site)
+
+
+def names_in(site: Path) -> set[str]:
     with ZipFile(site / "proxyfuture.zip") as whole:
-        assert "proxyfuture/docs/exercises/check.py" in whole.namelist()
+        return {name for name in whole.namelist() if not name.endswith("/")}
+
+
+def test_a_project_that_was_unzipped_builds_a_site_with_the_same_files_to_offer(
+    site: Path, tmp_path: Path
+) -> None:
+    with ZipFile(site / "proxyfuture.zip") as whole:
+        whole.extractall(tmp_path)
+    unzipped = tmp_path / "proxyfuture"
+    unzipped.joinpath("site").mkdir()
+    unzipped.joinpath("site", "index.html").write_text("It was built before, and is left out.")
+    build(tmp_path / "again", root=unzipped)
+    assert names_in(tmp_path / "again") == names_in(site)
 
 
 def test_a_page_of_an_exercise_has_its_starter_and_is_linked_from_the_track(site: Path) -> None:
@@ -141,8 +157,9 @@ def test_a_page_of_an_exercise_has_its_starter_and_is_linked_from_the_track(site
         name = page.parent.name
         assert f"exercises/{name}/index.html" in track
         text = html.unescape((site / "exercises" / name / "index.html").read_text())
-        starter = (page.parent / "exercise.py").read_text().splitlines()
-        assert starter[0] in re.sub("<.*?>", "", text)
+        starter = (page.parent / "exercise.py").read_text()
+        assert starter.splitlines()[0] in re.sub("<.*?>", "", text)
+        assert (site / "exercises" / name / "exercise.py").read_text() == starter
 
 
 @each_module
