@@ -136,6 +136,7 @@ done = pool.submit(future.set_result, "the data")  # by the same worker, afterwa
 def test_an_interrupt_spares_the_producer_in_a_pool_that_ignores_it() -> None:
     shown = executed(A_POOL, "p.upper()", "working.result(60)", "p.upper()", timeout=5)
     assert shown[1] == ["KeyboardInterrupt"]
+    assert shown[2] == []  # no error of the worker
     assert shown[3] == ["'THE DATA'"]
 
 
